@@ -1,0 +1,235 @@
+"""The words of an intent. Every key has a default that suits the quickstart; unknown keys are errors."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+IFNAMSIZ = 15
+"""Longest name of a Linux network interface (include/uapi/linux/if.h: IFNAMSIZ - 1)."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=32)]
+"""A lab or node name: also a host name, a folder and part of a container name."""
+
+Count = Annotated[int, Field(ge=1, le=4096)]
+Asn = Annotated[int, Field(ge=1, le=4294967294)]
+"""An AS number (RFC 6793)."""
+
+
+class Words(BaseModel):
+    """The base of every part of an intent: strict, frozen, and no key it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Hosts(Words):
+    """The hosts: how many, where they attach and with how many NICs.
+
+    Exactly one of `per_leaf` (all NICs on one leaf), `per_pair` (dual-homed: NICs alternate over a pair of
+    leaves) and `per_group` (rails: NIC i on leaf i of its group) says how they attach.
+    """
+
+    per_leaf: Count | None = None
+    """Hosts on each leaf, single-homed."""
+    per_pair: Count | None = None
+    """Hosts on each pair of neighbouring leaves, dual-homed."""
+    per_group: Count | None = None
+    """Hosts in each rail group: NIC i on the leaf of rail i."""
+    nics: Annotated[int, Field(ge=1, le=64)] | None = None
+    """NICs of each host; default 1 with `per_leaf`, 2 with `per_pair`, one a rail with `per_group`."""
+    routes: Literal["default", "aggregates"] | None = None
+    """What leaves announce to hosts: a default route that comes from the top of the fabric, or the
+    aggregates of the leaves. Default: `default` where there is a spine, else `aggregates`."""
+
+    @model_validator(mode="after")
+    def _one_way_to_attach(self) -> Self:
+        given = [k for k in ("per_leaf", "per_pair", "per_group") if getattr(self, k) is not None]
+        if len(given) != 1:
+            got = " and ".join(given) or "none"
+            msg = f"exactly one of per_leaf, per_pair and per_group is needed, got {got}"
+            raise ValueError(msg)
+        return self
+
+
+class Links(Words):
+    """Every link of the fabric, those to hosts included."""
+
+    mtu: Annotated[int, Field(ge=1280, le=65535)] = 9216
+    """IP MTU of every link, in bytes."""
+    addressing: Literal["unnumbered", "numbered"] = "unnumbered"
+    """`unnumbered`: BGP over IPv6 link-local addresses (RFC 8950); `numbered`: a /31 a link (RFC 3021)."""
+    parallel: Annotated[int, Field(ge=1, le=16)] = 1
+    """Links between each pair of switches that are joined."""
+    ports: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z_.-]*$")] = "eth"
+    """Prefix of port names; a number follows. Together they fit a Linux interface name (15 bytes)."""
+
+
+class Bfd(Words):
+    """BFD (RFC 5880) on every BGP session; a failure is seen after `interval * multiplier`."""
+
+    interval: Annotated[int, Field(ge=10, le=60000)] = 300
+    """Desired minimum transmit and required minimum receive interval, in milliseconds."""
+    multiplier: Annotated[int, Field(ge=2, le=255)] = 3
+    """Detection multiplier."""
+
+
+class Timers(Words):
+    """BGP timers in seconds (RFC 4271 section 10)."""
+
+    keepalive: Annotated[int, Field(ge=1, le=21845)] = 3
+    hold: Annotated[int, Field(ge=3, le=65535)] = 9
+    connect: Annotated[int, Field(ge=1, le=65535)] = 1
+
+    @model_validator(mode="after")
+    def _hold_outlives_keepalive(self) -> Self:
+        if self.hold < 3 * self.keepalive:
+            msg = f"hold must be at least three times keepalive, got hold {self.hold} and keepalive {self.keepalive}"
+            raise ValueError(msg)
+        return self
+
+
+class Asns(Words):
+    """The AS number plan (RFC 7938 section 5.2.1): the first number of each tier, and who shares one."""
+
+    superspines: Asn = 4200000000
+    spines: Asn = 4200000100
+    leaves: Asn = 4200001000
+    hosts: Asn = 4200100000
+    shared: tuple[Literal["superspines", "spines", "hosts"], ...] = ("superspines", "spines")
+    """Tiers whose nodes share one AS number: all superspines, the spines of each pod, all hosts."""
+
+
+class Bgp(Words):
+    """BGP everywhere: the only routing protocol of the fabric."""
+
+    asns: Asns = Asns()
+    timers: Timers = Timers()
+    bfd: Bfd | bool = False
+    """BFD on every session: true for 300 ms x 3, or the numbers."""
+    max_paths: Annotated[int, Field(ge=1, le=256)] = 128
+    """Widest equal-cost set."""
+
+
+class Ecmp(Words):
+    """How switches and hosts choose among equal-cost paths."""
+
+    hash: Literal["l3", "l4"] = "l4"
+    """What is hashed: addresses only, or the 5-tuple (net.ipv4.fib_multipath_hash_policy 0 or 1)."""
+    seed: Annotated[int, Field(ge=1, le=4294967295)] | None = None
+    """One hash seed for all nodes; default: one a node, so tiers do not polarise."""
+
+
+class Pools(Words):
+    """IPv4 pools; none may overlap another."""
+
+    loopbacks: IPv4Network = IPv4Network("10.255.0.0/16")
+    """One /32 a switch: router id and VTEP address."""
+    links: IPv4Network = IPv4Network("10.254.0.0/16")
+    """One /31 a link, when links are numbered."""
+    hosts: IPv4Network = IPv4Network("10.0.0.0/9")
+    """One block a leaf: the /32s of its hosts, summarised towards the spines."""
+    vips: IPv4Network = IPv4Network("10.192.0.0/12")
+    """VIPs of hosts on several leaves, which no single leaf can summarise."""
+    leaf_prefix: Annotated[int, Field(ge=8, le=30)] = 24
+    """Prefix length of a leaf's block out of `hosts`; half of it for VIPs, half for NICs."""
+
+
+class Node(Words):
+    """What differs on one node, or on every node a pattern matches."""
+
+    name: Name | None = None
+    """Another name for this node; the key must then name exactly one."""
+    asn: Asn | None = None
+    loopback: IPv4Address | None = None
+    """Another loopback /32 (a host's VIP)."""
+    ecmp: Ecmp | None = None
+    config: str | None = None
+    """A file, relative to the intent, with the user's own frr.conf in place of the generated one."""
+    extra: str | None = None
+    """FRR configuration lines appended to the generated ones."""
+
+
+class Intent(Words):
+    """One fabric."""
+
+    name: Name
+    """The lab's name unless `closet up --name` gives another."""
+    description: str = ""
+    pods: Annotated[int, Field(ge=1, le=64)] = 1
+    """Pods, each of `spines` and `leaves`; more than one needs superspines to join them."""
+    superspines: Annotated[int, Field(ge=0, le=256)] = 0
+    """Superspines, each joined to every spine of every pod (or of its plane)."""
+    planes: bool = False
+    """With superspines: spine i of every pod joins only plane i's superspines."""
+    spines: Annotated[int, Field(ge=0, le=256)] = 2
+    """Spines in each pod, each joined to every leaf of its pod; 0 for rails-only."""
+    leaves: Count | None = None
+    """Leaves in each pod; not with rails."""
+    groups: Count | None = None
+    """Rail groups in each pod, each of `rails` leaves; default 1."""
+    rails: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Leaves of a group: NIC i of each of its hosts is on leaf i."""
+    hosts: Hosts = Hosts(per_leaf=2)
+    links: Links = Links()
+    bgp: Bgp = Bgp()
+    ecmp: Ecmp = Ecmp()
+    pools: Pools = Pools()
+    nodes: dict[str, Node] = {}
+    """Overrides: a node's name or a pattern (`leaf*`, `p1-*`) and what differs there."""
+
+    @model_validator(mode="after")
+    def _shape(self) -> Self:
+        for wrong, why in _shape_errors(self):
+            if wrong:
+                raise ValueError(why)
+        return self
+
+    def node_count(self) -> tuple[int, int]:
+        """Switches and hosts this intent asks for, before anything is planned."""
+        leaves = self.leaves or (self.groups or 1) * (self.rails or 1)
+        if self.hosts.per_leaf:
+            hosts = leaves * self.hosts.per_leaf
+        elif self.hosts.per_pair:
+            hosts = leaves // 2 * self.hosts.per_pair
+        else:
+            hosts = (self.groups or 1) * (self.hosts.per_group or 0)
+        return self.superspines + self.pods * (self.spines + leaves), self.pods * hosts
+
+
+def _shape_errors(i: Intent) -> list[tuple[bool, str]]:
+    """The rules that tie several words together, each with the sentence that says so."""
+    rails = i.rails is not None
+    return [
+        (rails == (i.leaves is not None), "exactly one of leaves and rails says how many leaves there are"),
+        (not rails and i.groups is not None, "groups needs rails"),
+        (rails and i.hosts.per_group is None, "with rails, hosts attach by per_group"),
+        (not rails and i.hosts.per_group is not None, "hosts.per_group needs rails"),
+        (
+            i.hosts.per_pair is not None and (i.leaves or 0) % 2 == 1,
+            f"hosts.per_pair needs an even number of leaves, got {i.leaves}",
+        ),
+        (
+            i.hosts.per_pair is not None and (i.hosts.nics or 2) < 2,
+            f"hosts.per_pair needs at least 2 nics, got {i.hosts.nics}",
+        ),
+        (
+            i.pods > 1 and i.superspines == 0,
+            f"pods: {i.pods} needs superspines to join them, got superspines: 0",
+        ),
+        (i.superspines > 0 and i.spines == 0, "superspines need spines, got spines: 0"),
+        (
+            i.planes and (i.superspines == 0 or i.superspines % max(i.spines, 1) != 0),
+            f"planes needs superspines in a multiple of spines, got superspines: {i.superspines} and spines: {i.spines}",
+        ),
+        (
+            i.spines == 0 and not rails and (i.leaves or 0) > 1,
+            f"spines: 0 is for rails or for one leaf, got leaves: {i.leaves}",
+        ),
+        (
+            i.spines == 0 and i.hosts.routes == "default",
+            "hosts.routes: default comes from the spines, got spines: 0 (allowed: aggregates)",
+        ),
+        (sum(i.node_count()) > 20000, f"at most 20000 nodes, got {sum(i.node_count())}"),
+    ]

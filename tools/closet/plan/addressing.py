@@ -1,0 +1,113 @@
+"""Which address goes where: blocks out of pools, and what to say when a pool does not reach."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from itertools import combinations
+
+from closet.errors import IntentError
+from closet.intent.model import Intent
+from closet.plan.fabric import Role
+from closet.plan.wiring import Shape
+
+
+def check_pools(intent: Intent) -> None:
+    """Refuse pools that overlap.
+
+    Raises:
+        IntentError: names both pools.
+    """
+    pools = {
+        "loopbacks": intent.pools.loopbacks,
+        "hosts": intent.pools.hosts,
+        "vips": intent.pools.vips,
+    }
+    if intent.links.addressing == "numbered":
+        pools["links"] = intent.pools.links
+    for (a, net_a), (b, net_b) in combinations(pools.items(), 2):
+        if net_a.overlaps(net_b):
+            raise IntentError(
+                f"{intent.name}: pools.{b}: {net_b} overlaps pools.{a} {net_a}, allowed: pools that do not overlap"
+            )
+
+
+def pick(intent: Intent, pool: str, index: int) -> IPv4Address:
+    """Address `index` (from 0) of a pool; a pool's first address is left out, as people expect."""
+    net: IPv4Network = getattr(intent.pools, pool)
+    if index + 1 >= net.num_addresses - (1 if net.prefixlen < 31 else 0):
+        raise IntentError(
+            f"{intent.name}: pools.{pool}: {net} is too small: address {index + 1} of it is needed, "
+            f"it has {max(net.num_addresses - 2, 0)}"
+        )
+    return net[index + 1]
+
+
+def link_address(intent: Intent, cable: int, end: int) -> IPv4Interface | None:
+    """The /31 (RFC 3021) of a numbered link's end, else None."""
+    if intent.links.addressing != "numbered":
+        return None
+    net = intent.pools.links
+    at = 2 * cable + end
+    if at >= net.num_addresses:
+        raise IntentError(
+            f"{intent.name}: pools.links: {net} is too small: link {cable + 1} needs a /31, it has {net.num_addresses // 2}"
+        )
+    return IPv4Interface((int(net.network_address) + at, 31))
+
+
+class HostBlocks:
+    """The blocks of the leaves and the /32s of the hosts.
+
+    Each leaf has one block of `pools.hosts`, which it summarises. The lower half holds the VIPs of hosts
+    that only this leaf reaches, the upper half one /32 for every NIC on it. The VIP of a host on several
+    leaves is taken from `pools.vips` instead: a summary of it by one leaf would draw traffic that this
+    leaf could not deliver after a link failure (RFC 7938 section 8.2).
+    """
+
+    def __init__(self, *, intent: Intent, shape: Shape) -> None:
+        self._intent = intent
+        self._leaves = [i for i, d in enumerate(shape.drafts) if d.role is Role.LEAF]
+        self.block: dict[int, IPv4Network] = {}
+        self.vip: dict[int, IPv4Address] = {}
+        self.rail: dict[int, IPv4Address] = {}
+        """NIC address by cable."""
+        pool, length = intent.pools.hosts, intent.pools.leaf_prefix
+        have = 1 << max(length - pool.prefixlen, 0) if length >= pool.prefixlen else 0
+        if len(self._leaves) > have:
+            raise IntentError(
+                f"{intent.name}: pools.hosts: {pool} is too small: {len(self._leaves)} leaves need a /{length} each, "
+                f"it has {have} (pools.leaf_prefix sets the length)"
+            )
+        multihomed = 0
+        for n, leaf in enumerate(self._leaves):
+            block = IPv4Network((int(pool.network_address) + (n << (32 - length)), length))
+            self.block[leaf] = block
+            multihomed = self._fill(shape, leaf, block, multihomed)
+
+    def _fill(self, shape: Shape, leaf: int, block: IPv4Network, multihomed: int) -> int:
+        half = block.num_addresses // 2
+        vips = nics = 0
+        for cable, end in shape.drafts[leaf].cables:
+            host = shape.cables[cable][1]
+            if end != 0 or shape.drafts[host].role is not Role.HOST:
+                continue
+            nics += 1
+            self.rail[cable] = self._within(block, half + nics, nics)
+            if host in self.vip:
+                continue
+            if {shape.cables[c][0] for c, _ in shape.drafts[host].cables} == {leaf}:
+                vips += 1
+                self.vip[host] = self._within(block, vips, vips)
+            else:
+                self.vip[host] = pick(self._intent, "vips", multihomed)
+                multihomed += 1
+        return multihomed
+
+    def _within(self, block: IPv4Network, offset: int, count: int) -> IPv4Address:
+        half = block.num_addresses // 2
+        if count >= half:
+            raise IntentError(
+                f"{self._intent.name}: pools.leaf_prefix: a /{block.prefixlen} is too small: half of it, {half - 1} "
+                f"addresses, must hold {count} or more NICs or VIPs of one leaf (allowed: a shorter prefix)"
+            )
+        return block[offset]

@@ -1,0 +1,156 @@
+"""The planned fabric: every name, number and address that anything later renders, starts or expects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from closet.intent.model import Bfd, Timers
+
+
+class Role(StrEnum):
+    """What a node is; the order is the order of tiers from the top."""
+
+    SUPERSPINE = "superspine"
+    SPINE = "spine"
+    LEAF = "leaf"
+    HOST = "host"
+
+
+TIER = {Role.SUPERSPINE: 3, Role.SPINE: 2, Role.LEAF: 1, Role.HOST: 0}
+"""Height above the hosts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One end of a link.
+
+    Attributes:
+        name: the interface, `eth1` and up.
+        ifindex: kernel interface index; never equal at the two ends of a link (a veth whose peer has
+            the same index gets its carrier late).
+        mac: locally administered, unique in the lab.
+        peer: name of the node at the other end; `peer_port` its interface there.
+        address: the /31 of a numbered link, else None.
+        rail: on a host, the NIC's own /32, announced over this link alone; else None.
+    """
+
+    name: str
+    ifindex: int
+    mac: str
+    peer: str
+    peer_port: str
+    address: IPv4Interface | None = None
+    rail: IPv4Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A switch or host.
+
+    Attributes:
+        number: unique in the lab, from 1: the base of MACs and of the hash seed.
+        loopback: a switch's router id and VTEP, a host's VIP: the /32 on `lo`.
+        block: a leaf's summary: the /32s of its hosts that only this leaf reaches; else None.
+        pod: the pod, from 1 (0: superspine). group: the leaves a host attaches to, from 1 in its pod.
+        hash_policy: net.ipv4.fib_multipath_hash_policy: 0 layer 3, 1 layer 4.
+        config: the user's own frr.conf in place of the generated one. extra: lines to append to it.
+    """
+
+    name: str
+    role: Role
+    number: int
+    asn: int
+    loopback: IPv4Address
+    ports: tuple[Port, ...]
+    block: IPv4Network | None
+    pod: int
+    group: int
+    hash_policy: int
+    hash_seed: int
+    config: str | None = None
+    extra: str | None = None
+
+    @property
+    def is_host(self) -> bool:
+        """Whether this is a host: the end of the network, never transit."""
+        return self.role is Role.HOST
+
+    @property
+    def addresses(self) -> tuple[IPv4Address, ...]:
+        """The /32s this node announces: its loopback and, on a host, one a NIC."""
+        return (self.loopback, *(p.rail for p in self.ports if p.rail is not None))
+
+    def port(self, name: str) -> Port:
+        """The port of that name; KeyError if there is none."""
+        for p in self.ports:
+            if p.name == name:
+                return p
+        raise KeyError(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A cable: (node, port) at each end; the upper node is `a`."""
+
+    a: str
+    a_port: str
+    b: str
+    b_port: str
+
+
+@dataclass(frozen=True)
+class Fabric:
+    """The whole plan. Nodes are in tier order, superspines first, hosts last."""
+
+    name: str
+    nodes: Mapping[str, Node]
+    links: tuple[Link, ...]
+    mtu: int
+    numbered: bool
+    host_routes: str
+    bfd: Bfd | None
+    timers: Timers
+    max_paths: int
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes.values())
+
+    def __getitem__(self, name: str) -> Node:
+        return self.nodes[name]
+
+    def role(self, *roles: Role) -> list[Node]:
+        """The nodes of these roles, in order."""
+        return [n for n in self if n.role in roles]
+
+    @cached_property
+    def hosts(self) -> list[Node]:
+        """The hosts, in order."""
+        return self.role(Role.HOST)
+
+    @cached_property
+    def switches(self) -> list[Node]:
+        """All that are not hosts, in order."""
+        return [n for n in self if not n.is_host]
+
+    @cached_property
+    def top(self) -> Role:
+        """The highest tier there is: where default routes come from."""
+        return next(iter(self)).role
+
+    def downlinks(self, node: Node) -> list[Port]:
+        """Ports towards the hosts, in order."""
+        return [p for p in node.ports if TIER[self[p.peer].role] < TIER[node.role]]
+
+    def uplinks(self, node: Node) -> list[Port]:
+        """Ports towards the top, in order."""
+        return [p for p in node.ports if TIER[self[p.peer].role] > TIER[node.role]]
+
+    def summary(self) -> str:
+        """One line: what is in it."""
+        counts = [(len(self.role(r)), r) for r in Role]
+        words = [f"{n} {r + ('s' if n != 1 else '') if r != 'leaf' else 'leaves' if n != 1 else 'leaf'}" for n, r in counts if n]
+        return ", ".join([*words, f"{len(self.links)} links"])

@@ -1,0 +1,180 @@
+"""Intent → Fabric: wiring, then numbers, then what the intent overrides."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from ipaddress import IPv4Address
+
+from closet.errors import IntentError
+from closet.intent.model import IFNAMSIZ, Bfd, Intent
+from closet.intent.model import Node as Override
+from closet.plan.addressing import HostBlocks, check_pools, link_address, pick
+from closet.plan.fabric import TIER, Fabric, Link, Node, Port, Role
+from closet.plan.wiring import Draft, Shape, wire
+
+HASH_POLICY = {"l3": 0, "l4": 1}
+"""net.ipv4.fib_multipath_hash_policy (Linux Documentation/networking/ip-sysctl.rst)."""
+
+MAX_ASN = 4294967294
+"""The last AS number (RFC 7300)."""
+
+
+def plan(intent: Intent) -> Fabric:
+    """Plan the whole fabric. Pure: no I/O, no clock, no chance.
+
+    Raises:
+        IntentError: pools overlap or are too small, names or numbers clash, an override matches nothing.
+    """
+    check_pools(intent)
+    shape = wire(intent)
+    overrides = _overrides(intent, [d.name for d in shape.drafts])
+    names = _names(intent, shape, overrides)
+    blocks = HostBlocks(intent=intent, shape=shape)
+    nodes: dict[str, Node] = {}
+    switches = 0
+    for i, draft in enumerate(shape.drafts):
+        override = overrides[draft.name]
+        if draft.role is Role.HOST:
+            loopback = blocks.vip[i]
+        else:
+            loopback = pick(intent, "loopbacks", switches)
+            switches += 1
+        ecmp = override.ecmp or intent.ecmp
+        nodes[names[i]] = Node(
+            name=names[i],
+            role=draft.role,
+            number=i + 1,
+            asn=override.asn or _asn(intent, draft),
+            loopback=override.loopback or loopback,
+            ports=_ports(intent, shape, names, blocks, i),
+            block=blocks.block.get(i),
+            pod=draft.pod,
+            group=draft.group,
+            hash_policy=HASH_POLICY[ecmp.hash],
+            hash_seed=ecmp.seed or _seed(i + 1),
+            config=override.config,
+            extra=override.extra,
+        )
+    fabric = Fabric(
+        name=intent.name,
+        nodes=nodes,
+        links=_links(intent, shape, names),
+        mtu=intent.links.mtu,
+        numbered=intent.links.addressing == "numbered",
+        host_routes=intent.hosts.routes or ("default" if intent.spines else "aggregates"),
+        bfd=_bfd(intent),
+        timers=intent.bgp.timers,
+        max_paths=intent.bgp.max_paths,
+    )
+    _check_unique(intent, fabric)
+    return fabric
+
+
+def _overrides(intent: Intent, names: list[str]) -> dict[str, Override]:
+    """The override of every node: all patterns that match it, in the order of the file, later ones first."""
+    merged: dict[str, dict[str, object]] = {n: {} for n in names}
+    for pattern, override in intent.nodes.items():
+        matched = [n for n in names if fnmatchcase(n, pattern)]
+        if not matched:
+            raise IntentError(
+                f"{intent.name}: nodes.{pattern}: matches no node, allowed: a name or pattern of "
+                f"{names[0]} ... {names[-1]}"
+            )
+        given = {k: getattr(override, k) for k in override.model_fields_set}
+        if len(matched) > 1 and (alone := {"name", "loopback", "config"} & given.keys()):
+            raise IntentError(
+                f"{intent.name}: nodes.{pattern}.{min(alone)}: {len(matched)} nodes match, allowed: exactly one"
+            )
+        for n in matched:
+            merged[n] |= given
+    return {n: Override.model_construct(**{**Override().__dict__, **given}) for n, given in merged.items()}  # type: ignore[arg-type]
+
+
+def _names(intent: Intent, shape: Shape, overrides: dict[str, Override]) -> list[str]:
+    names = [overrides[d.name].name or d.name for d in shape.drafts]
+    seen: dict[str, str] = {}
+    for draft, name in zip(shape.drafts, names, strict=True):
+        if name in seen:
+            raise IntentError(
+                f"{intent.name}: nodes.{draft.name}.name: {name!r} is also the name of {seen[name]}, "
+                f"allowed: a name no other node has"
+            )
+        seen[name] = draft.name
+    return names
+
+
+def _asn(intent: Intent, draft: Draft) -> int:
+    asns = intent.bgp.asns
+    if draft.role is Role.SUPERSPINE:
+        return asns.superspines + (0 if "superspines" in asns.shared else draft.index)
+    if draft.role is Role.SPINE:
+        return asns.spines + (draft.pod - 1 if "spines" in asns.shared else draft.index)
+    if draft.role is Role.LEAF:
+        return asns.leaves + draft.index
+    return asns.hosts + (0 if "hosts" in asns.shared else draft.index)
+
+
+def _seed(number: int) -> int:
+    """A hash seed a node, spread over 32 bits (Knuth's multiplicative hash) and never 0, the kernel's "random"."""
+    return number * 2654435761 % 2**32 or 1
+
+
+def _ports(intent: Intent, shape: Shape, names: list[str], blocks: HostBlocks, i: int) -> tuple[Port, ...]:
+    draft = shape.drafts[i]
+    ports = []
+    for n, (cable, end) in enumerate(draft.cables):
+        other = shape.cables[cable][1 - end]
+        ports.append(
+            Port(
+                name=_port_name(intent, n),
+                # Tiers start at different thousands, so the two ends of a link never share an index.
+                ifindex=10 + 5000 * TIER[draft.role] + n,
+                mac=f"02:c1:{i + 1 >> 8:02x}:{i + 1 & 255:02x}:{n >> 8:02x}:{n & 255:02x}",
+                peer=names[other],
+                peer_port=_port_name(intent, shape.port_of[cable, 1 - end]),
+                address=link_address(intent, cable, end),
+                rail=blocks.rail[cable] if draft.role is Role.HOST else None,
+            )
+        )
+    return tuple(ports)
+
+
+def _port_name(intent: Intent, n: int) -> str:
+    name = f"{intent.links.ports}{n + 1}"
+    if len(name) > IFNAMSIZ:
+        raise IntentError(
+            f"{intent.name}: links.ports: {intent.links.ports!r} makes the interface name {name!r}, "
+            f"allowed: at most {IFNAMSIZ} characters"
+        )
+    return name
+
+
+def _links(intent: Intent, shape: Shape, names: list[str]) -> tuple[Link, ...]:
+    port = {at: _port_name(intent, n) for at, n in shape.port_of.items()}
+    return tuple(Link(names[a], port[c, 0], names[b], port[c, 1]) for c, (a, b) in enumerate(shape.cables))
+
+
+def _bfd(intent: Intent) -> Bfd | None:
+    bfd = intent.bgp.bfd
+    return (Bfd() if bfd else None) if isinstance(bfd, bool) else bfd
+
+
+def _check_unique(intent: Intent, fabric: Fabric) -> None:
+    """No two nodes share an address; an AS number is one node's, or one shared tier's."""
+    address_of: dict[IPv4Address, str] = {}
+    asn_of: dict[int, str] = {}
+    for node in fabric:
+        for address in node.addresses:
+            if address_of.setdefault(address, node.name) != node.name:
+                raise IntentError(
+                    f"{intent.name}: nodes.{node.name}.loopback: {address} is also of {address_of[address]}, "
+                    f"allowed: an address no other node has"
+                )
+        shared = f"{node.role}s" in intent.bgp.asns.shared
+        owner = f"the {node.role}s of pod {node.pod}" if shared and node.role is not Role.HOST else "the hosts"
+        owner = owner if shared else node.name
+        if asn_of.setdefault(node.asn, owner) != owner or node.asn > MAX_ASN:
+            raise IntentError(
+                f"{intent.name}: bgp.asns: AS {node.asn} would be {owner}'s and {asn_of[node.asn]}'s, "
+                f"allowed: one a node (or a tier in bgp.asns.shared), at most {MAX_ASN}"
+            )

@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from closet.intent.model import Bfd, Timers
+from closet.intent.model import Bfd, Pools, Timers
 
 
 class Role(StrEnum):
@@ -104,7 +104,14 @@ class Link:
 
 @dataclass(frozen=True)
 class Fabric:
-    """The whole plan. Nodes are in tier order, superspines first, hosts last."""
+    """The whole plan. Nodes are in tier order, superspines first, hosts last.
+
+    Attributes:
+        mtu: IP MTU of every link, in bytes.
+        numbered: whether every link has a /31, rather than BGP over IPv6 link-local addresses.
+        host_routes: what leaves announce to hosts: `default` or `aggregates`.
+        shared_host_asn: whether all hosts have one AS number.
+    """
 
     name: str
     nodes: Mapping[str, Node]
@@ -112,6 +119,8 @@ class Fabric:
     mtu: int
     numbered: bool
     host_routes: str
+    shared_host_asn: bool
+    pools: Pools
     bfd: Bfd | None
     timers: Timers
     max_paths: int
@@ -140,6 +149,10 @@ class Fabric:
     def top(self) -> Role:
         """The highest tier there is: where default routes come from."""
         return next(iter(self)).role
+
+    def multihomed(self, host: Node) -> bool:
+        """Whether a host is on several leaves, so that none of them can summarise its VIP."""
+        return len({p.peer for p in host.ports}) > 1
 
     def downlinks(self, node: Node) -> list[Port]:
         """Ports towards the hosts, in order."""

@@ -62,6 +62,8 @@ def plan(intent: Intent) -> Fabric:
         mtu=intent.links.mtu,
         numbered=intent.links.addressing == "numbered",
         host_routes=intent.hosts.routes or ("default" if intent.spines else "aggregates"),
+        shared_host_asn="hosts" in intent.bgp.asns.shared,
+        pools=intent.pools,
         bfd=_bfd(intent),
         timers=intent.bgp.timers,
         max_paths=intent.bgp.max_paths,

@@ -1,0 +1,119 @@
+"""FRR's configuration of a node: who its neighbours are, and what may cross each session (RFC 8212)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from closet.plan import Fabric, Node, Port, Role
+from closet.render.host import TEMPLATES
+
+LARGE = 100
+"""Nodes from which bgpd had better gather changes for a while before it sends them (coalesce-time)."""
+
+
+@dataclass(slots=True)
+class Group:
+    """A BGP peer-group: neighbours that get the same policy.
+
+    Attributes:
+        accept, announce: names of the prefix lists of what may come in and go out; `..._by_port` where
+            every neighbour has its own.
+        max_prefixes: the session closes when a neighbour gets more prefixes than this past the filter.
+    """
+
+    name: str
+    ports: list[Port]
+    accept: str | None = None
+    announce: str | None = None
+    accept_by_port: dict[str, str] = field(default_factory=dict)
+    announce_by_port: dict[str, str] = field(default_factory=dict)
+    originate_default: bool = False
+    as_override: bool = False
+    max_prefixes: int | None = None
+
+
+def frr_conf(fabric: Fabric, node: Node) -> str:
+    """The integrated frr.conf of a node, in the words and order of `show running-config`."""
+    groups, prefix_lists = _host_policy(fabric, node) if node.is_host else _switch_policy(fabric, node)
+    neighbours = {p.name: _neighbour(fabric, p) for p in node.ports}
+    return TEMPLATES.get_template("frr.conf.j2").render(
+        fabric=fabric,
+        node=node,
+        groups=[g for g in groups if g.ports],
+        prefix_lists=prefix_lists,
+        neighbours=neighbours,
+        networks=sorted(node.addresses),
+        aggregate=node.block,
+        coalesce=0 if len(fabric.nodes) < LARGE else 200,
+        numbered=[p for p in node.ports if p.address is not None or p.rail is not None],
+    )
+
+
+def _neighbour(fabric: Fabric, port: Port) -> str:
+    """How BGP calls the neighbour on a port: the interface, or the address at the other end."""
+    if not fabric.numbered:
+        return port.name
+    there = fabric[port.peer].port(port.peer_port).address
+    return str(there.ip) if there is not None else port.name
+
+
+def _fabric_space(fabric: Fabric) -> list[str]:
+    """What switches tell one another: loopbacks, leaf blocks, and the VIPs no leaf can summarise."""
+    pools = fabric.pools
+    entries = [f"{pools.loopbacks} ge 32", f"{pools.hosts} ge {pools.leaf_prefix} le {pools.leaf_prefix}"]
+    if any(fabric.multihomed(h) for h in fabric.hosts):
+        entries.append(f"{pools.vips} ge 32")
+    return entries
+
+
+def _switch_policy(fabric: Fabric, node: Node) -> tuple[list[Group], dict[str, list[str]]]:
+    fabric_space = _fabric_space(fabric)
+    lists = {"FABRIC": fabric_space}
+    with_default = fabric.host_routes == "default"
+    down_list = "FABRIC"
+    if with_default:
+        lists["FABRIC-AND-DEFAULT"] = [*fabric_space, "0.0.0.0/0"]
+        down_list = "FABRIC-AND-DEFAULT"
+    up, down = fabric.uplinks(node), fabric.downlinks(node)
+    if node.role is not Role.LEAF:
+        top = node.role is fabric.top
+        return [
+            Group("UP", up, accept=down_list, announce="FABRIC"),
+            Group("DOWN", down, accept="FABRIC", announce=down_list, originate_default=with_default and top),
+        ], lists
+
+    hosts = [fabric[p.peer] for p in down]
+    own = [f"{node.loopback}/32"] + ([str(node.block)] if node.block else [])
+    own += [f"{h.loopback}/32" for h in _once(hosts) if fabric.multihomed(h)]
+    lists = {down_list: lists[down_list], "OWN": own}
+    lists["TO-HOST"] = ["0.0.0.0/0"] if with_default else fabric_space[1:]
+    by_port = {}
+    for port, host in zip(down, hosts, strict=True):
+        rail = host.port(port.peer_port).rail
+        by_port[port.name] = f"FROM-{port.name}"
+        lists[by_port[port.name]] = [f"{host.loopback}/32", f"{rail}/32"]
+    return [
+        Group("UP", up, accept=down_list, announce="OWN"),
+        Group(
+            "HOSTS",
+            down,
+            accept_by_port=by_port,
+            announce="TO-HOST",
+            # Hosts with one AS number between them would take each other's /32s for loops.
+            as_override=fabric.shared_host_asn and not with_default,
+            max_prefixes=2,
+        ),
+    ], lists
+
+
+def _once(hosts: list[Node]) -> list[Node]:
+    return list({h.name: h for h in hosts}.values())
+
+
+def _host_policy(fabric: Fabric, node: Node) -> tuple[list[Group], dict[str, list[str]]]:
+    lists = {"FROM-LEAF": ["0.0.0.0/0"] if fabric.host_routes == "default" else _fabric_space(fabric)[1:]}
+    by_port = {}
+    for port in node.ports:
+        by_port[port.name] = f"TO-{port.name}"
+        lists[by_port[port.name]] = [f"{node.loopback}/32", f"{port.rail}/32"]
+    return [Group("LEAVES", list(node.ports), accept="FROM-LEAF", announce_by_port=by_port)], lists

@@ -1,0 +1,63 @@
+"""What a node needs beside FRR: kernel settings, and on switches the filter before the control plane."""
+
+from __future__ import annotations
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from closet.plan import Fabric, Node
+
+TEMPLATES = Environment(
+    loader=PackageLoader("closet.render"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    autoescape=False,  # noqa: S701  these are configuration files, not HTML
+)
+
+
+def sysctls(node: Node) -> dict[str, int]:
+    """Kernel settings of a node by dotted name (Linux Documentation/networking/ip-sysctl.rst)."""
+    forward = 0 if node.is_host else 1
+    return {
+        "net.ipv4.ip_forward": forward,
+        "net.ipv6.conf.all.forwarding": forward,
+        "net.ipv6.conf.default.forwarding": forward,
+        # FRR hears router advertisements itself; the kernel must not take routes from them.
+        "net.ipv6.conf.all.accept_ra": 0,
+        "net.ipv6.conf.default.accept_ra": 0,
+        # Every link is a point-to-point cable: there is nobody a duplicate address could belong to.
+        "net.ipv6.conf.all.accept_dad": 0,
+        "net.ipv6.conf.default.accept_dad": 0,
+        "net.ipv6.conf.default.dad_transmits": 0,
+        "net.ipv6.conf.all.keep_addr_on_down": 1,
+        "net.ipv6.conf.default.keep_addr_on_down": 1,
+        # Equal-cost paths make traffic asymmetric by design.
+        "net.ipv4.conf.all.rp_filter": 0,
+        "net.ipv4.conf.default.rp_filter": 0,
+        "net.ipv4.conf.all.arp_ignore": 1,
+        "net.ipv4.conf.all.arp_announce": 2,
+        "net.ipv4.conf.all.send_redirects": 0,
+        "net.ipv4.conf.default.send_redirects": 0,
+        "net.ipv4.conf.all.ignore_routes_with_linkdown": 1,
+        "net.ipv4.conf.default.ignore_routes_with_linkdown": 1,
+        "net.ipv6.conf.all.ignore_routes_with_linkdown": 1,
+        "net.ipv6.conf.default.ignore_routes_with_linkdown": 1,
+        "net.ipv4.fib_multipath_hash_policy": node.hash_policy,
+        "net.ipv6.fib_multipath_hash_policy": node.hash_policy,
+        # Name spaces share the kernel's hash secret: without a seed of its own every tier chooses alike.
+        "net.ipv4.fib_multipath_hash_seed": node.hash_seed,
+    }
+
+
+def sysctl_conf(node: Node) -> str:
+    """The same as a sysctl.conf(5)."""
+    return "".join(f"{name} = {value}\n" for name, value in sysctls(node).items())
+
+
+def nftables_conf(fabric: Fabric, node: Node) -> str:
+    """What may reach a switch itself, as an nft(8) ruleset; forwarded traffic never passes it."""
+    peers = [(p.name, fabric[p.peer].port(p.peer_port).address) for p in node.ports]
+    return TEMPLATES.get_template("nftables.conf.j2").render(
+        numbered=fabric.numbered, peers=[(name, address.ip) for name, address in peers if address is not None]
+    )

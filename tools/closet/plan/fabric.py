@@ -30,8 +30,6 @@ class Port:
 
     Attributes:
         name: the interface, `eth1` and up.
-        ifindex: kernel interface index; never equal at the two ends of a link (a veth whose peer has
-            the same index gets its carrier late).
         mac: locally administered, unique in the lab.
         peer: name of the node at the other end; `peer_port` its interface there.
         address: the /31 of a numbered link, else None.
@@ -39,7 +37,6 @@ class Port:
     """
 
     name: str
-    ifindex: int
     mac: str
     peer: str
     peer_port: str

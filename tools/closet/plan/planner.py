@@ -9,7 +9,7 @@ from closet.errors import IntentError
 from closet.intent.model import IFNAMSIZ, Bfd, Intent
 from closet.intent.model import Node as Override
 from closet.plan.addressing import HostBlocks, check_pools, link_address, pick
-from closet.plan.fabric import TIER, Fabric, Link, Node, Port, Role
+from closet.plan.fabric import Fabric, Link, Node, Port, Role
 from closet.plan.wiring import Draft, Shape, wire
 
 HASH_POLICY = {"l3": 0, "l4": 1}
@@ -129,8 +129,6 @@ def _ports(intent: Intent, shape: Shape, names: list[str], blocks: HostBlocks, i
         ports.append(
             Port(
                 name=_port_name(intent, n),
-                # Tiers start at different thousands, so the two ends of a link never share an index.
-                ifindex=10 + 5000 * TIER[draft.role] + n,
                 mac=f"02:c1:{i + 1 >> 8:02x}:{i + 1 & 255:02x}:{n >> 8:02x}:{n & 255:02x}",
                 peer=names[other],
                 peer_port=_port_name(intent, shape.port_of[cable, 1 - end]),

@@ -1,0 +1,28 @@
+"""The BGP sessions of the plan: one over every link that is up, seen from both ends, and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from closet.plan import Fabric, Link
+from closet.records import Session
+
+
+def neighbour_key(fabric: Fabric, node: str, port: str) -> str:
+    """How BGP names the neighbour on a port: the interface, or the address at the other end of a /31."""
+    p = fabric[node].port(port)
+    address = fabric[p.peer].port(p.peer_port).address
+    return p.name if address is None else str(address.ip)
+
+
+def expected_sessions(fabric: Fabric, down: Container[Link] = ()) -> dict[tuple[str, str], Session]:
+    """(node, neighbour) → session, for every link that is not in `down`."""
+    bfd = "up" if fabric.bfd is not None else ""
+    sessions = {}
+    for link in fabric.links:
+        if link in down:
+            continue
+        a, b = fabric[link.a], fabric[link.b]
+        sessions[a.name, neighbour_key(fabric, a.name, link.a_port)] = Session(b.name, b.asn, "Established", bfd)
+        sessions[b.name, neighbour_key(fabric, b.name, link.b_port)] = Session(a.name, a.asn, "Established", bfd)
+    return sessions

@@ -1,0 +1,1 @@
+"""Files → running nodes, and back to nothing. Two runtimes behind one small protocol."""

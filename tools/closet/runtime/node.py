@@ -1,0 +1,110 @@
+"""A running node, as everything above the runtimes sees it: a name, a pid, and its namespaces."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from closet.errors import ProbeError
+from closet.runtime import netns
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a command in a node gave: its own return code, never the runtime's."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class LiveNode:
+    """A node of a running lab.
+
+    Args:
+        name: its name in the plan.
+        pid: the node's first process, as the machine counts; its namespaces are the node's.
+        folder: the node's folder in the lab's state.
+    """
+
+    def __init__(self, *, name: str, pid: int, folder: Path) -> None:
+        self.name = name
+        self.pid = pid
+        self.folder = folder
+
+    def __repr__(self) -> str:
+        return f"LiveNode({self.name!r}, pid={self.pid})"
+
+    @property
+    def root(self) -> Path:
+        """The node's root filesystem, seen from here."""
+        return Path(f"/proc/{self.pid}/root")
+
+    def alive(self) -> bool:
+        """Whether the node's first process runs (a zombie does not)."""
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+        except OSError:
+            return False
+        return state not in {"Z", "X"}
+
+    @contextmanager
+    def netns(self) -> Iterator[None]:
+        """Be in the node's network namespace: sockets, pyroute2 and scapy then act as the node.
+
+        Raises:
+            ProbeError: the node is gone.
+        """
+        try:
+            fd = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            raise ProbeError(f"{self.name}: not running (pid {self.pid} is gone)") from None
+        try:
+            with netns.inside(fd):
+                yield
+        finally:
+            os.close(fd)
+
+    def socket(self, family: int = socket.AF_INET, kind: int = socket.SOCK_DGRAM, proto: int = 0) -> socket.socket:
+        """A socket inside the node's network namespace; it stays there."""
+        with self.netns():
+            return socket.socket(family, kind, proto)
+
+    def argv(self, command: Sequence[str]) -> list[str]:
+        """The command line that runs `command` inside all of the node's namespaces."""
+        return ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", "-n", "-p", "--", *command]
+
+    def run(self, *command: str, timeout: float = 30.0, check: bool = True, stdin: str | None = None) -> Completed:
+        """Run a command in the node and wait for it.
+
+        Args:
+            command: the program and its arguments; no shell.
+            timeout: seconds.
+            check: raise if it returns anything but 0.
+            stdin: text for its standard input.
+
+        Raises:
+            ProbeError: the node is gone, the command took too long or, with `check`, failed.
+        """
+        try:
+            p = subprocess.run(
+                self.argv(command), capture_output=True, text=True, timeout=timeout, check=False, input=stdin
+            )
+        except subprocess.TimeoutExpired:
+            raise ProbeError(f"{self.name}: {' '.join(command)}: no answer in {timeout:g} s") from None
+        done = Completed(tuple(command), p.returncode, p.stdout, p.stderr)
+        if check and p.returncode != 0:
+            why = (p.stderr or p.stdout).strip().splitlines()[-1:] or ["no output"]
+            raise ProbeError(f"{self.name}: {' '.join(command)}: returned {p.returncode}: {why[0]}")
+        return done
+
+    def popen(self, *command: str, **kwargs: Any) -> subprocess.Popen[bytes]:
+        """Start a command in the node; the caller ends it."""
+        return subprocess.Popen(self.argv(command), **kwargs)

@@ -41,6 +41,12 @@ if [ -S "$containerd" ] && ! timeout 5 ctr version >/dev/null 2>&1; then
     rm -f "$containerd"
 fi
 
+# dockerd refuses to start over the pidfile of a dead dockerd that nobody has reaped,
+# which is how a killed one stays where process 1 is no real init.
+if [ -s "$pidfile" ] && ! grep -qs '(dockerd) [^ZX]' "/proc/$(cat "$pidfile")/stat"; then
+    rm -f "$pidfile"
+fi
+
 mkdir -p "$data" "$run" || fail "cannot make $data and $run"
 begin=$(milliseconds)
 setsid dockerd --host "$DOCKER_HOST" --data-root "$data" --exec-root "$run/docker" --pidfile "$pidfile" \

@@ -143,4 +143,3 @@ class _Spread:
                 ports = frozenset(e.port for e in self._edges[receiver][leaf])
                 fib = self._fibs[receiver]
                 fib[prefix] = fib.get(prefix, frozenset()) | ports
-

@@ -57,7 +57,9 @@ def _with_configs(intent: Intent, path: Path) -> Intent:
             nodes[pattern] = node.model_copy(update={"config": file.read_text(encoding="utf-8")})
         except (OSError, UnicodeDecodeError) as e:
             why = e.strerror if isinstance(e, OSError) else "not UTF-8 text"
-            raise IntentError(f"{path}: nodes.{pattern}.config: {node.config}: {why}, expected an frr.conf") from None
+            raise IntentError(
+                f"{path}: nodes.{pattern}.config: {node.config}: {why}, expected an frr.conf"
+            ) from None
     return intent.model_copy(update={"nodes": nodes})
 
 
@@ -84,7 +86,11 @@ def _parse(text: str, source: str) -> tuple[dict[str, Any], dict[tuple[str | int
 
 
 def _walk(
-    node: yaml.Node, at: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int], above: set[int], source: str
+    node: yaml.Node,
+    at: tuple[str | int, ...],
+    lines: dict[tuple[str | int, ...], int],
+    above: set[int],
+    source: str,
 ) -> None:
     """Note the line of every place; refuse a value inside itself, too many aliases and a key given twice."""
     line = node.start_mark.line + 1
@@ -92,7 +98,9 @@ def _walk(
     if id(node) in above:
         raise IntentError(f"{source}:{line}: {_place(at)}: refers to itself, allowed: values that end")
     if len(lines) > MAX_NODES or len(above) > 64:
-        raise IntentError(f"{source}:{line}: {_place(at)}: too large or too deep, allowed: {MAX_NODES} values, 64 deep")
+        raise IntentError(
+            f"{source}:{line}: {_place(at)}: too large or too deep, allowed: {MAX_NODES} values, 64 deep"
+        )
     inside = above | {id(node)}
     if isinstance(node, yaml.SequenceNode):
         for i, item in enumerate(node.value):
@@ -100,7 +108,9 @@ def _walk(
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise IntentError(f"{source}:{key.start_mark.line + 1}: {_place(at)}: a key must be a plain word")
+                raise IntentError(
+                    f"{source}:{key.start_mark.line + 1}: {_place(at)}: a key must be a plain word"
+                )
             here = (*at, str(key.value))
             if here in lines:
                 raise IntentError(
@@ -119,7 +129,9 @@ def _place(at: tuple[str | int, ...]) -> str:
 
 def _say(source: str, lines: dict[tuple[str | int, ...], int], error: Any) -> str:
     """One line of a pydantic error, in closet's order: file, place, given, allowed."""
-    loc = tuple(p for p in error["loc"] if isinstance(p, int) or not p.startswith(("function-", "constrained-")))
+    loc = tuple(
+        p for p in error["loc"] if isinstance(p, int) or not p.startswith(("function-", "constrained-"))
+    )
     known: tuple[str | int, ...] = ()
     for part in loc:  # a union's branches ("Bfd", "bool") are pydantic's words, not the file's: skip them
         known = (*known, part) if (*known, part) in lines else known
@@ -153,7 +165,9 @@ def _words_at(at: tuple[str | int, ...]) -> list[str]:
     for part in at:
         branches = [node, *node.get("anyOf", [])]
         nexts = [b["properties"][part] for b in branches if part in b.get("properties", {})]
-        nexts += [b["additionalProperties"] for b in branches if isinstance(b.get("additionalProperties"), dict)]
+        nexts += [
+            b["additionalProperties"] for b in branches if isinstance(b.get("additionalProperties"), dict)
+        ]
         if not nexts:
             return ["none"]
         node = _deref(nexts[0], schema)

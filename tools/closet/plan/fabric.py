@@ -162,5 +162,9 @@ class Fabric:
     def summary(self) -> str:
         """One line: what is in it."""
         counts = [(len(self.role(r)), r) for r in Role]
-        words = [f"{n} {r + ('s' if n != 1 else '') if r != 'leaf' else 'leaves' if n != 1 else 'leaf'}" for n, r in counts if n]
+        words = [
+            f"{n} {r + ('s' if n != 1 else '') if r != 'leaf' else 'leaves' if n != 1 else 'leaf'}"
+            for n, r in counts
+            if n
+        ]
         return ", ".join([*words, f"{len(self.links)} links"])

@@ -171,7 +171,9 @@ def _check_unique(intent: Intent, fabric: Fabric) -> None:
                     f"allowed: an address no other node has"
                 )
         shared = f"{node.role}s" in intent.bgp.asns.shared
-        owner = f"the {node.role}s of pod {node.pod}" if shared and node.role is not Role.HOST else "the hosts"
+        owner = (
+            f"the {node.role}s of pod {node.pod}" if shared and node.role is not Role.HOST else "the hosts"
+        )
         owner = owner if shared else node.name
         if asn_of.setdefault(node.asn, owner) != owner or node.asn > MAX_ASN:
             raise IntentError(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from closet.plan import Fabric, Node
 from closet.render.frr import frr_conf
 from closet.render.host import nftables_conf, sysctl_conf
+from closet.render.split import split
 
 Files = dict[str, str]
 """File name → text."""
@@ -20,8 +21,10 @@ def render(fabric: Fabric) -> Iterator[tuple[Node, Files]]:
 
 def render_node(fabric: Fabric, node: Node) -> Files:
     """The files of one node: FRR's, the kernel settings and, on a switch, the control-plane filter."""
+    conf = frr_conf(fabric, node) if node.config is None else node.config
     files = {
-        "frr.conf": frr_conf(fabric, node) if node.config is None else node.config,
+        "frr.conf": conf,
+        **split(conf),
         "vtysh.conf": "service integrated-vtysh-config\n",
         "daemons": daemons(fabric),
         "sysctl.conf": sysctl_conf(node),

@@ -24,17 +24,20 @@ LOG = "--log file:/var/log/frr/frr.log"
 
 def phases(fabric: Fabric, node: Node) -> list[str]:
     """The shell lines that start a node's daemons, one a phase. mgmtd first: zebra retries 100 times a second
-    without it; it reads what is zebra's from zebra.conf."""
+    without it, and it is mgmtd that reads interface addresses (from zebra.conf).
+    """
     filters = "nft -f /etc/frr/nftables.conf && " if not node.is_host else ""
-    bfd = f" && {FRR}/bfdd -d {LOG} -f /etc/frr/frr.conf" if fabric.bfd is not None else ""
+    bfd = f" && {FRR}/bfdd -d {LOG} -f /etc/frr/bfdd.conf" if fabric.bfd is not None else ""
     return [
-        f"{filters}ln -sf frr.conf /etc/frr/zebra.conf && {FRR}/mgmtd -d {LOG}",
-        f"{FRR}/zebra -d -A 127.0.0.1 -s 90000000 {LOG} -f /etc/frr/frr.conf",
-        f"{FRR}/bgpd -d -A 127.0.0.1 -P 0 {LOG} -f /etc/frr/frr.conf{bfd}",
+        f"{filters}{FRR}/mgmtd -d {LOG}",
+        f"{FRR}/zebra -d -A 127.0.0.1 -s 90000000 {LOG} -f /etc/frr/zebra.conf",
+        f"{FRR}/bgpd -d -A 127.0.0.1 -P 0 {LOG} -f /etc/frr/bgpd.conf{bfd}",
     ]
 
 
-def boot(fabric: Fabric, started: Mapping[str, Started], nodes: Mapping[str, LiveNode], mark: Callable[[str], None]) -> None:
+def boot(
+    fabric: Fabric, started: Mapping[str, Started], nodes: Mapping[str, LiveNode], mark: Callable[[str], None]
+) -> None:
     """Start all daemons, then raise all links.
 
     Raises:
@@ -43,6 +46,7 @@ def boot(fabric: Fabric, started: Mapping[str, Started], nodes: Mapping[str, Liv
     lines = {n.name: phases(fabric, n) for n in fabric}
     for i in range(3):
         _run_everywhere({name: lines[name][i] for name in started}, started, nodes)
+        mark(f"phase {i}")
     mark("daemons")
     for channel in started.values():
         os.write(channel.stdin, b"idle\n")
@@ -52,7 +56,10 @@ def boot(fabric: Fabric, started: Mapping[str, Started], nodes: Mapping[str, Liv
 
 
 def _run_everywhere(
-    lines: Mapping[str, str], started: Mapping[str, Started], nodes: Mapping[str, LiveNode], seconds: float = 120.0
+    lines: Mapping[str, str],
+    started: Mapping[str, Started],
+    nodes: Mapping[str, LiveNode],
+    seconds: float = 120.0,
 ) -> None:
     """Give each node its line, a core's worth at a time, and wait for all answers."""
     waiting = list(reversed(lines.items()))
@@ -81,19 +88,22 @@ def _run_everywhere(
 
 
 def _failed(node: LiveNode, line: str) -> RuntimeFault:
-    said = (node.folder / "log" / "boot.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return RuntimeFault(f"{node.name}: {line.split(' && ')[-1].split()[0]} did not start: {said[-1] if said else 'it said nothing'}")
+    said = (
+        (node.folder / "log" / "boot.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    )
+    return RuntimeFault(
+        f"{node.name}: {line.split(' && ')[-1].split()[0]} did not start: {said[-1] if said else 'it said nothing'}"
+    )
 
 
 def raise_links(fabric: Fabric, nodes: Mapping[str, LiveNode]) -> None:
     """Set every port up."""
-    from pyroute2 import IPRoute  # noqa: PLC0415  costs 0.15 s, which the fabric's start spends beside it
+    from pyroute2 import IPRoute
 
     for node in fabric:
         with nodes[node.name].netns(), IPRoute() as ipr:
-            index = {link["ifname"]: link["index"] for link in ipr.get_links()}
             for port in node.ports:
-                ipr.link("set", index=index[port.name], state="up")
+                ipr.link("set", index=socket.if_nametoindex(port.name), state="up")
 
 
 class Advertiser:
@@ -110,7 +120,9 @@ class Advertiser:
         self._sockets: list[socket.socket] = []
         for node in fabric:
             with nodes[node.name].netns():
-                s = socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMPV6)
+                s = socket.socket(
+                    socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMPV6
+                )
                 s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
                 # Else zebra hears it too and takes it for a neighbour's.
                 s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)

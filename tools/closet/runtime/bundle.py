@@ -6,18 +6,55 @@ import json
 from pathlib import Path
 from typing import Any
 
-CAPABILITIES = (
-    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
-    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT "
-    "SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP "
-    "MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-).split()
+CAPABILITIES = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+]
 """By bit number (include/uapi/linux/capability.h)."""
 
 BOOT = """
 while read -r line; do
   case $line in
-    idle) exec <&- >/dev/null 2>&1; exec "$@";;
+    idle) exec "$@" </dev/null >/dev/null 2>&1;;
     *) (eval "$line") </dev/null >>/var/log/frr/boot.log 2>&1; echo $?;;
   esac
 done
@@ -51,8 +88,18 @@ def config(*, hostname: str, rootfs: Path, folder: Path, netns: str, cgroup: str
     mounts: list[dict[str, Any]] = [
         {"destination": "/proc", "type": "proc", "source": "proc"},
         {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev"]},
-        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=64k"]},
-        {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": ["newinstance", "ptmxmode=0666"]},
+        {
+            "destination": "/dev",
+            "type": "tmpfs",
+            "source": "tmpfs",
+            "options": ["nosuid", "mode=755", "size=64k"],
+        },
+        {
+            "destination": "/dev/pts",
+            "type": "devpts",
+            "source": "devpts",
+            "options": ["newinstance", "ptmxmode=0666"],
+        },
         {"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": ["mode=1777", "size=16m"]},  # noqa: S108
         {"destination": "/etc/frr", "type": "bind", "source": str(folder / "frr"), "options": bind},
         {"destination": "/var/log/frr", "type": "bind", "source": str(folder / "log"), "options": bind},
@@ -65,7 +112,7 @@ def config(*, hostname: str, rootfs: Path, folder: Path, netns: str, cgroup: str
             "args": ["/bin/sh", "-c", BOOT, "boot", *IDLE],
             "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm-256color", "HOME=/root"],
             "cwd": "/",
-            "capabilities": {k: caps for k in ("bounding", "effective", "permitted", "inheritable")},
+            "capabilities": dict.fromkeys(("bounding", "effective", "permitted", "inheritable"), caps),
         },
         "root": {"path": str(rootfs)},
         "mounts": mounts,

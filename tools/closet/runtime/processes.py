@@ -36,7 +36,10 @@ def processes_in_cgroup(name: str) -> list[int]:
     found = []
     for pid in _pids():
         with suppress(OSError):
-            if needle in Path(f"/proc/{pid}/cgroup").read_bytes() and b") Z " not in Path(f"/proc/{pid}/stat").read_bytes():
+            if (
+                needle in Path(f"/proc/{pid}/cgroup").read_bytes()
+                and b") Z " not in Path(f"/proc/{pid}/stat").read_bytes()
+            ):
                 found.append(pid)
     return found
 

@@ -39,7 +39,9 @@ def ensure(say: Callable[[str], None]) -> Path:
     if (ready := cached()) is not None:
         return ready
     if shutil.which("mmdebstrap") is None:
-        raise EnvironmentFault("mmdebstrap is not installed, and no root filesystem is built yet: run `closet doctor --install`")
+        raise EnvironmentFault(
+            "mmdebstrap is not installed, and no root filesystem is built yet: run `closet doctor --install`"
+        )
     folder = paths.cache()
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "rootfs.lock").open("w") as lock:
@@ -56,7 +58,10 @@ def _build(folder: Path, say: Callable[[str], None]) -> Path:
     log = folder / "rootfs-build.log"
     with log.open("w") as out:
         done = subprocess.run(
-            [str(recipe / "build.sh"), str(half), str(recipe / "packages.txt")], stdout=out, stderr=out, check=False
+            [str(recipe / "build.sh"), str(half), str(recipe / "packages.txt")],
+            stdout=out,
+            stderr=out,
+            check=False,
         )
     if done.returncode != 0:
         last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["no output"]

@@ -51,7 +51,9 @@ class LabFolder:
 
     def __init__(self, name: str) -> None:
         if not NAME.match(name):
-            raise UsageError(f"lab name {name!r}, allowed: a-z, 0-9 and -, a letter first, at most 32 characters")
+            raise UsageError(
+                f"lab name {name!r}, allowed: a-z, 0-9 and -, a letter first, at most 32 characters"
+            )
         self.name = name
         self.path = base() / name
 
@@ -94,7 +96,9 @@ class LabFolder:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = os.pread(fd, 20, 0).decode() or "?"
-                raise UsageError(f"lab {self.name}: another closet command works on it (pid {holder.strip()})") from None
+                raise UsageError(
+                    f"lab {self.name}: another closet command works on it (pid {holder.strip()})"
+                ) from None
             os.ftruncate(fd, 0)
             os.pwrite(fd, str(os.getpid()).encode(), 0)
             yield

@@ -1,0 +1,1 @@
+"""A live node → typed records. The only place that parses what devices say."""

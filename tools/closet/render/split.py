@@ -1,0 +1,64 @@
+"""One integrated frr.conf → the file each daemon reads at its start.
+
+`vtysh -b` would hand out the same lines later, but bgpd then holds back every session for a second
+(FRR bgpd/bgpd.c: BGP_POST_CONFIG_DELAY_SECONDS). A line this module does not know goes to every daemon:
+the one it is for takes it, the others log it and go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+ALL = ("zebra.conf", "bgpd.conf", "bfdd.conf", "staticd.conf")
+"""mgmtd reads zebra.conf and staticd.conf too, and hands those daemons what it manages for them."""
+
+OWNERS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("service ", ()),  # vtysh's own
+    ("interface ", ("zebra.conf",)),
+    ("vrf ", ("zebra.conf", "staticd.conf")),
+    ("zebra ", ("zebra.conf",)),
+    ("ip protocol ", ("zebra.conf",)),
+    ("ipv6 protocol ", ("zebra.conf",)),
+    ("ip nht ", ("zebra.conf",)),
+    ("nexthop-group ", ("zebra.conf",)),
+    ("ip prefix-list ", ("zebra.conf", "bgpd.conf")),
+    ("ipv6 prefix-list ", ("zebra.conf", "bgpd.conf")),
+    ("access-list ", ("zebra.conf", "bgpd.conf")),
+    ("route-map ", ("zebra.conf", "bgpd.conf")),
+    ("ip route ", ("staticd.conf",)),
+    ("ipv6 route ", ("staticd.conf",)),
+    ("router bgp ", ("bgpd.conf",)),
+    ("bgp ", ("bgpd.conf",)),
+    ("bfd", ("bfdd.conf",)),
+)
+"""First words of a top-level line or block → the files it belongs to."""
+
+
+def split(frr_conf: str) -> dict[str, str]:
+    """File name → its part of an integrated configuration; only files that get anything but comments."""
+    files: dict[str, list[str]] = {name: [] for name in ALL}
+    for block in _blocks(frr_conf):
+        for name in _owners(block[0]):
+            files[name] += block
+    return {name: "\n".join(lines) + "\n" for name, lines in files.items() if lines}
+
+
+def _owners(line: str) -> tuple[str, ...]:
+    words = line.removeprefix("no ")
+    return next((files for first, files in OWNERS if words.startswith(first)), ALL)
+
+
+def _blocks(text: str) -> Iterator[list[str]]:
+    """Top-level lines, each with the indented lines and the `exit` that follow it; comments are left out."""
+    block: list[str] = []
+    for raw in text.splitlines():
+        line = raw.rstrip()
+        if not line.strip() or line.lstrip().startswith("!"):
+            continue
+        inside = line[0].isspace() or line.startswith(("exit", "end"))
+        if not inside and block:
+            yield block
+            block = []
+        block.append(line)
+    if block:
+        yield block

@@ -23,10 +23,6 @@ def expected_sessions(fabric: Fabric, down: Container[Link] = ()) -> dict[tuple[
         if link in down:
             continue
         a, b = fabric[link.a], fabric[link.b]
-        sessions[a.name, neighbour_key(fabric, a.name, link.a_port)] = Session(
-            b.name, b.asn, "Established", bfd
-        )
-        sessions[b.name, neighbour_key(fabric, b.name, link.b_port)] = Session(
-            a.name, a.asn, "Established", bfd
-        )
+        sessions[a.name, neighbour_key(fabric, a.name, link.a_port)] = Session(b.name, b.asn, "Established", bfd)
+        sessions[b.name, neighbour_key(fabric, b.name, link.b_port)] = Session(a.name, a.asn, "Established", bfd)
     return sessions

@@ -57,9 +57,7 @@ def _with_configs(intent: Intent, path: Path) -> Intent:
             nodes[pattern] = node.model_copy(update={"config": file.read_text(encoding="utf-8")})
         except (OSError, UnicodeDecodeError) as e:
             why = e.strerror if isinstance(e, OSError) else "not UTF-8 text"
-            raise IntentError(
-                f"{path}: nodes.{pattern}.config: {node.config}: {why}, expected an frr.conf"
-            ) from None
+            raise IntentError(f"{path}: nodes.{pattern}.config: {node.config}: {why}, expected an frr.conf") from None
     return intent.model_copy(update={"nodes": nodes})
 
 
@@ -75,7 +73,9 @@ def _parse(text: str, source: str) -> tuple[dict[str, Any], dict[tuple[str | int
     if root is None:
         raise IntentError(f"{source}: empty, expected at least a name (see `closet schema`)")
     if not isinstance(root, yaml.MappingNode):
-        raise IntentError(f"{source}: a {root.id}, expected a mapping of words (see `closet schema`)")
+        raise IntentError(
+            f"{source}: a {root.tag.rpartition(':')[2]}, expected a mapping of words (see `closet schema`)"
+        )
     lines: dict[tuple[str | int, ...], int] = {}
     _walk(root, (), lines, set(), source)
     try:
@@ -98,9 +98,7 @@ def _walk(
     if id(node) in above:
         raise IntentError(f"{source}:{line}: {_place(at)}: refers to itself, allowed: values that end")
     if len(lines) > MAX_NODES or len(above) > 64:
-        raise IntentError(
-            f"{source}:{line}: {_place(at)}: too large or too deep, allowed: {MAX_NODES} values, 64 deep"
-        )
+        raise IntentError(f"{source}:{line}: {_place(at)}: too large or too deep, allowed: {MAX_NODES} values, 64 deep")
     inside = above | {id(node)}
     if isinstance(node, yaml.SequenceNode):
         for i, item in enumerate(node.value):
@@ -108,9 +106,7 @@ def _walk(
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise IntentError(
-                    f"{source}:{key.start_mark.line + 1}: {_place(at)}: a key must be a plain word"
-                )
+                raise IntentError(f"{source}:{key.start_mark.line + 1}: {_place(at)}: a key must be a plain word")
             here = (*at, str(key.value))
             if here in lines:
                 raise IntentError(
@@ -129,9 +125,7 @@ def _place(at: tuple[str | int, ...]) -> str:
 
 def _say(source: str, lines: dict[tuple[str | int, ...], int], error: Any) -> str:
     """One line of a pydantic error, in closet's order: file, place, given, allowed."""
-    loc = tuple(
-        p for p in error["loc"] if isinstance(p, int) or not p.startswith(("function-", "constrained-"))
-    )
+    loc = tuple(p for p in error["loc"] if isinstance(p, int) or not p.startswith(("function-", "constrained-")))
     known: tuple[str | int, ...] = ()
     for part in loc:  # a union's branches ("Bfd", "bool") are pydantic's words, not the file's: skip them
         known = (*known, part) if (*known, part) in lines else known
@@ -165,9 +159,7 @@ def _words_at(at: tuple[str | int, ...]) -> list[str]:
     for part in at:
         branches = [node, *node.get("anyOf", [])]
         nexts = [b["properties"][part] for b in branches if part in b.get("properties", {})]
-        nexts += [
-            b["additionalProperties"] for b in branches if isinstance(b.get("additionalProperties"), dict)
-        ]
+        nexts += [b["additionalProperties"] for b in branches if isinstance(b.get("additionalProperties"), dict)]
         if not nexts:
             return ["none"]
         node = _deref(nexts[0], schema)

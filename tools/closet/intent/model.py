@@ -221,7 +221,7 @@ def _shape_errors(i: Intent) -> list[tuple[bool, str]]:
         (i.superspines > 0 and i.spines == 0, "superspines need spines, got spines: 0"),
         (
             i.planes and (i.superspines == 0 or i.superspines % max(i.spines, 1) != 0),
-            f"planes needs superspines in a multiple of spines, got superspines: {i.superspines} and spines: {i.spines}",
+            f"planes needs superspines in a multiple of spines, got {i.superspines} and {i.spines}",
         ),
         (
             i.spines == 0 and not rails and (i.leaves or 0) > 1,

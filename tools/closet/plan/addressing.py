@@ -50,7 +50,8 @@ def link_address(intent: Intent, cable: int, end: int) -> IPv4Interface | None:
     at = 2 * cable + end
     if at >= net.num_addresses:
         raise IntentError(
-            f"{intent.name}: pools.links: {net} is too small: link {cable + 1} needs a /31, it has {net.num_addresses // 2}"
+            f"{intent.name}: pools.links: {net} is too small: link {cable + 1} needs a /31, "
+            f"it has {net.num_addresses // 2}"
         )
     return IPv4Interface((int(net.network_address) + at, 31))
 

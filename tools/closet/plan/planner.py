@@ -89,7 +89,7 @@ def _overrides(intent: Intent, names: list[str]) -> dict[str, Override]:
             )
         for n in matched:
             merged[n] |= given
-    return {n: Override.model_construct(**{**Override().__dict__, **given}) for n, given in merged.items()}  # type: ignore[arg-type]
+    return {n: Override.model_construct(**{**Override().__dict__, **given}) for n, given in merged.items()}
 
 
 def _names(intent: Intent, shape: Shape, overrides: dict[str, Override]) -> list[str]:
@@ -171,9 +171,7 @@ def _check_unique(intent: Intent, fabric: Fabric) -> None:
                     f"allowed: an address no other node has"
                 )
         shared = f"{node.role}s" in intent.bgp.asns.shared
-        owner = (
-            f"the {node.role}s of pod {node.pod}" if shared and node.role is not Role.HOST else "the hosts"
-        )
+        owner = f"the {node.role}s of pod {node.pod}" if shared and node.role is not Role.HOST else "the hosts"
         owner = owner if shared else node.name
         if asn_of.setdefault(node.asn, owner) != owner or node.asn > MAX_ASN:
             raise IntentError(

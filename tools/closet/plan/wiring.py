@@ -50,9 +50,7 @@ def wire(intent: Intent) -> Shape:
     pods = range(1, intent.pods + 1)
     prefix = {p: f"p{p}-" if intent.superspines else "" for p in pods}
     superspines = [shape.add(f"superspine{i + 1}", Role.SUPERSPINE) for i in range(intent.superspines)]
-    spines = {
-        p: [shape.add(f"{prefix[p]}spine{i + 1}", Role.SPINE, p) for i in range(intent.spines)] for p in pods
-    }
+    spines = {p: [shape.add(f"{prefix[p]}spine{i + 1}", Role.SPINE, p) for i in range(intent.spines)] for p in pods}
     groups = {p: _leaves(intent, shape, p, prefix[p]) for p in pods}
 
     times = range(intent.links.parallel)
@@ -78,9 +76,7 @@ def _leaves(intent: Intent, shape: Shape, pod: int, prefix: str) -> list[list[in
             for g in range(1, (intent.groups or 1) + 1)
         ]
     width = 2 if intent.hosts.per_pair is not None else 1
-    leaves = [
-        shape.add(f"{prefix}leaf{i + 1}", Role.LEAF, pod, i // width + 1) for i in range(intent.leaves or 0)
-    ]
+    leaves = [shape.add(f"{prefix}leaf{i + 1}", Role.LEAF, pod, i // width + 1) for i in range(intent.leaves or 0)]
     return [leaves[i : i + width] for i in range(0, len(leaves), width)]
 
 

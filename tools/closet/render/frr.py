@@ -39,14 +39,31 @@ def frr_conf(fabric: Fabric, node: Node) -> str:
     return TEMPLATES.get_template("frr.conf.j2").render(
         fabric=fabric,
         node=node,
-        groups=[g for g in groups if g.ports],
-        prefix_lists=prefix_lists,
+        # In the order of `show running-config`, so that a diff with it shows what differs.
+        groups=sorted((g for g in groups if g.ports), key=lambda g: g.name),
+        prefix_lists=sorted(prefix_lists.items()),
+        route_maps=sorted(_route_maps(node, prefix_lists)),
+        interfaces=_interfaces(node),
         neighbours=neighbours,
         networks=sorted(node.addresses),
         aggregate=node.block,
         coalesce=0 if len(fabric.nodes) < LARGE else 200,
-        numbered=[p for p in node.ports if p.address is not None or p.rail is not None],
     )
+
+
+def _route_maps(node: Node, prefix_lists: dict[str, list[str]]) -> list[tuple[str, str, str]]:
+    """(name, prefix list it matches, what it sets): one for each prefix list, and the source of a host's packets."""
+    maps = [(name, name, "") for name in prefix_lists]
+    return [*maps, ("SOURCE", "", f"src {node.loopback}")] if node.is_host else maps
+
+
+def _interfaces(node: Node) -> list[tuple[str, list[str]]]:
+    """Each interface that has an IPv4 address, and its addresses."""
+    ports = [(p.name, [str(p.address)] if p.address else [], p.rail) for p in node.ports]
+    found = [(name, [f"{rail}/32", *address] if rail else address) for name, address, rail in ports]
+    lo = ("lo", [f"{node.loopback}/32"])
+    before = [f for f in found if f[1] and f[0] < "lo"]
+    return [*before, lo, *(f for f in found if f[1] and f[0] >= "lo")]
 
 
 def _neighbour(fabric: Fabric, port: Port) -> str:

@@ -23,8 +23,10 @@ LOG = "--log file:/var/log/frr/frr.log"
 
 
 def phases(fabric: Fabric, node: Node) -> list[str]:
-    """The shell lines that start a node's daemons, one a phase. mgmtd first: zebra retries 100 times a second
-    without it, and it is mgmtd that reads interface addresses (from zebra.conf).
+    """The shell lines that start a node's daemons, one a phase.
+
+    mgmtd first: zebra retries 100 times a second without it, and it is mgmtd that reads interface addresses
+    (from zebra.conf).
     """
     filters = "nft -f /etc/frr/nftables.conf && " if not node.is_host else ""
     bfd = f" && {FRR}/bfdd -d {LOG} -f /etc/frr/bfdd.conf" if fabric.bfd is not None else ""
@@ -62,7 +64,7 @@ def _run_everywhere(
     seconds: float = 120.0,
 ) -> None:
     """Give each node its line, a core's worth at a time, and wait for all answers."""
-    waiting = list(reversed(lines.items()))
+    waiting = list(lines.items())[::-1]
     deadline = time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
 
@@ -88,9 +90,7 @@ def _run_everywhere(
 
 
 def _failed(node: LiveNode, line: str) -> RuntimeFault:
-    said = (
-        (node.folder / "log" / "boot.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    )
+    said = (node.folder / "log" / "boot.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return RuntimeFault(
         f"{node.name}: {line.split(' && ')[-1].split()[0]} did not start: {said[-1] if said else 'it said nothing'}"
     )
@@ -120,9 +120,7 @@ class Advertiser:
         self._sockets: list[socket.socket] = []
         for node in fabric:
             with nodes[node.name].netns():
-                s = socket.socket(
-                    socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMPV6
-                )
+                s = socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMPV6)
                 s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
                 # Else zebra hears it too and takes it for a neighbour's.
                 s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)

@@ -72,9 +72,7 @@ class LiveNode:
         finally:
             os.close(fd)
 
-    def socket(
-        self, family: int = socket.AF_INET, kind: int = socket.SOCK_DGRAM, proto: int = 0
-    ) -> socket.socket:
+    def socket(self, family: int = socket.AF_INET, kind: int = socket.SOCK_DGRAM, proto: int = 0) -> socket.socket:
         """A socket inside the node's network namespace; it stays there."""
         with self.netns():
             return socket.socket(family, kind, proto)
@@ -83,9 +81,7 @@ class LiveNode:
         """The command line that runs `command` inside all of the node's namespaces."""
         return ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", "-n", "-p", "--", *command]
 
-    def run(
-        self, *command: str, timeout: float = 30.0, check: bool = True, stdin: str | None = None
-    ) -> Completed:
+    def run(self, *command: str, timeout: float = 30.0, check: bool = True, stdin: str | None = None) -> Completed:
         """Run a command in the node and wait for it.
 
         Args:

@@ -51,9 +51,7 @@ class LabFolder:
 
     def __init__(self, name: str) -> None:
         if not NAME.match(name):
-            raise UsageError(
-                f"lab name {name!r}, allowed: a-z, 0-9 and -, a letter first, at most 32 characters"
-            )
+            raise UsageError(f"lab name {name!r}, allowed: a-z, 0-9 and -, a letter first, at most 32 characters")
         self.name = name
         self.path = base() / name
 

@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 
 from closet.plan import Fabric, Node
-from closet.records import Fib
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A host address. With a port, traffic from it leaves by that port (RDMA binds a QP to its NIC)."""
-
-    host: str
-    address: IPv4Address
-    port: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.host}/{self.port}" if self.port else self.host
+from closet.records import Endpoint, Fib, Pair
 
 
 def endpoints(fabric: Fabric) -> tuple[list[Endpoint], list[Endpoint]]:
@@ -30,13 +17,31 @@ def endpoints(fabric: Fabric) -> tuple[list[Endpoint], list[Endpoint]]:
     return vips, nics
 
 
-def pairs(fabric: Fabric) -> Iterator[tuple[Endpoint, Endpoint]]:
-    """Every ordered pair of hosts' VIPs, and every ordered pair of NICs of different hosts."""
+MOST_PAIRS = 50_000
+"""Pairs asked one by one; a larger fabric is sampled so that every host asks a host on every leaf."""
+
+
+def pairs(fabric: Fabric, most: int = MOST_PAIRS) -> Iterator[Pair]:
+    """Ordered pairs of hosts' VIPs, then of NICs of different hosts: all of them, up to `most` of each kind.
+
+    Beyond that, every endpoint with one on each leaf (or set of leaves), chosen in turn so that all are asked.
+    """
     for kind in endpoints(fabric):
-        for a in kind:
-            for b in kind:
-                if a.host != b.host:
-                    yield a, b
+        if len(kind) * (len(kind) - 1) <= most:
+            yield from ((a, b) for a in kind for b in kind if a.host != b.host)
+            continue
+        behind: dict[tuple[str, ...], list[Endpoint]] = {}
+        for e in kind:
+            behind.setdefault(_leaves(fabric, e), []).append(e)
+        for i, a in enumerate(kind):
+            chosen = (there[i % len(there)] for there in behind.values())
+            yield from ((a, b) for b in chosen if a.host != b.host)
+
+
+def _leaves(fabric: Fabric, endpoint: Endpoint) -> tuple[str, ...]:
+    """The leaves an endpoint's address is behind."""
+    host = fabric[endpoint.host]
+    return (host.port(endpoint.port).peer,) if endpoint.port else tuple(sorted({p.peer for p in host.ports}))
 
 
 class Walk:
@@ -46,21 +51,30 @@ class Walk:
         self._fabric = fabric
         self._fibs = fibs
         self._known: dict[tuple[str, str | None, object], frozenset[int]] = {}
+        self._attached_to: dict[Endpoint, frozenset[str]] = {}
 
     def hops(self, src: Endpoint, dst: Endpoint) -> frozenset[int]:
         """The numbers of switches a packet may cross; empty where it does not arrive."""
         return self._from(self._fabric[src.host], src.port, dst)
 
     def _from(self, node: Node, port: str | None, dst: Endpoint) -> frozenset[int]:
-        # Seen from elsewhere, all addresses behind the same leaves are alike.
-        target = self._fabric[dst.host]
-        behind = target.port(dst.port).peer if dst.port else tuple(sorted({p.peer for p in target.ports}))
-        near = dst.address if node.name in behind or node.name == behind else behind
+        # Seen from elsewhere, all addresses behind the same leaves are alike while their links to those are up.
+        behind = _leaves(self._fabric, dst)
+        near = dst.address if node.name in behind else (behind, self._attached(dst))
         key = (node.name, port, near)
         if key not in self._known:
             self._known[key] = frozenset()  # a loop never arrives
             self._known[key] = self._walk(node, port, dst)
         return self._known[key]
+
+    def _attached(self, dst: Endpoint) -> frozenset[str]:
+        """The leaves that have a route to an endpoint's address straight down to its host."""
+        if dst not in self._attached_to:
+            prefix, host = IPv4Network(dst.address), self._fabric[dst.host]
+            self._attached_to[dst] = frozenset(
+                p.peer for p in host.ports if p.peer_port in self._fibs[p.peer].get(prefix, ())
+            )
+        return self._attached_to[dst]
 
     def _walk(self, node: Node, port: str | None, dst: Endpoint) -> frozenset[int]:
         fib = self._lookup[node.name]
@@ -95,7 +109,7 @@ def _bits(prefix: IPv4Network) -> int:
     return int(prefix.network_address) >> (32 - prefix.prefixlen)
 
 
-def expected_hops(fabric: Fabric, fibs: Mapping[str, Fib]) -> dict[tuple[Endpoint, Endpoint], frozenset[int]]:
+def expected_hops(fabric: Fabric, fibs: Mapping[str, Fib]) -> dict[Pair, frozenset[int]]:
     """Every pair of `pairs` → the numbers of switches between them; empty where they must not meet."""
     walk = Walk(fabric, fibs)
     return {(a, b): walk.hops(a, b) for a, b in pairs(fabric)}

@@ -74,8 +74,6 @@ class _Spread:
             return
         self._fibs[switch.name][block] = frozenset()
         self._flood([loopback, block], {switch.name: frozenset()})
-        if self._fabric.host_routes == "aggregates":
-            self._to_hosts(block, switch.name)
 
     def host(self, host: Node) -> None:
         """A host's VIP, over every link it has, and each NIC's /32, over that link alone."""
@@ -90,10 +88,7 @@ class _Spread:
                     fib[IPv4Network(port.rail)] = frozenset({edge.port})
                 leaves[port.peer] = frozenset({host.asn})
         if self._fabric.multihomed(host):
-            self._flood([vip], leaves)
-            if self._fabric.host_routes == "aggregates":
-                for leaf in leaves:
-                    self._to_hosts(vip, leaf, but=host.name)
+            self._flood([vip], leaves | {host.name: frozenset()})
 
     def default(self) -> None:
         """The default route: from every node of the top tier, downwards only."""
@@ -109,37 +104,36 @@ class _Spread:
                 self._fibs[node.name][DEFAULT] = frozenset(e.port for e in edges)
 
     def _flood(self, prefixes: list[IPv4Network], origins: dict[str, frozenset[int]]) -> None:
-        """Spread prefixes among switches in rings of equal AS path length.
+        """Spread prefixes in rings of equal AS path length; aggregates and VIPs also to hosts, if those get them.
 
         Args:
             origins: nodes that have the prefixes, with the AS numbers already in the path there.
         """
+        for_hosts = [p for p in prefixes if not p.subnet_of(self._fabric.pools.loopbacks)]
         path: dict[str, frozenset[int]] = dict(origins)
         ring = dict(origins)
         while ring:
             arrived: dict[str, list[str]] = {}
             for sender in ring:
-                if not self._announces(sender, sender in origins):
-                    continue
+                as_path = path[sender] | {self._fabric[sender].asn}
                 for receiver in self._receivers[sender]:
-                    node = self._fabric[receiver]
-                    as_path = path[sender] | {self._fabric[sender].asn}
-                    if receiver not in path and not node.is_host and node.asn not in as_path:
+                    if receiver not in path and self._passes(sender, receiver, as_path, sender in origins):
                         arrived.setdefault(receiver, []).append(sender)
             for receiver, senders in arrived.items():
                 ports = frozenset(e.port for s in senders for e in self._edges[receiver][s])
-                for prefix in prefixes:
+                for prefix in for_hosts if self._fabric[receiver].is_host else prefixes:
                     self._fibs[receiver][prefix] = ports
             ring = {r: path[s[0]] | {self._fabric[s[0]].asn} for r, s in arrived.items()}
             path |= ring
 
-    def _announces(self, name: str, origin: bool) -> bool:
-        """A leaf announces only what is its own; spines and superspines all they know."""
-        return origin or self._fabric[name].role is not Role.LEAF
+    def _passes(self, sender: str, receiver: str, as_path: frozenset[int], origin: bool) -> bool:
+        """Whether the receiver takes it: a host what its leaf knows, a switch nothing with its own AS in it.
 
-    def _to_hosts(self, prefix: IPv4Network, leaf: str, but: str = "") -> None:
-        for receiver in self._receivers[leaf]:
-            if self._fabric[receiver].is_host and receiver != but:
-                ports = frozenset(e.port for e in self._edges[receiver][leaf])
-                fib = self._fibs[receiver]
-                fib[prefix] = fib.get(prefix, frozenset()) | ports
+        Hosts announce nothing here; a leaf announces upwards only what is its own, the others all they know.
+        """
+        by, to = self._fabric[sender], self._fabric[receiver]
+        if by.is_host:
+            return False
+        if to.is_host:  # a shared AS number is no loop: the leaf overrides it
+            return self._fabric.host_routes == "aggregates"
+        return (origin or by.role is not Role.LEAF) and to.asn not in as_path

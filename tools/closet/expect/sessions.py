@@ -15,14 +15,14 @@ def neighbour_key(fabric: Fabric, node: str, port: str) -> str:
     return p.name if address is None else str(address.ip)
 
 
-def expected_sessions(fabric: Fabric, down: Container[Link] = ()) -> dict[tuple[str, str], Session]:
-    """(node, neighbour) → session, for every link that is not in `down`."""
+def expected_sessions(fabric: Fabric, down: Container[Link] = ()) -> dict[str, dict[str, Session]]:
+    """Node → neighbour → session, for every link that is not in `down`."""
     bfd = "up" if fabric.bfd is not None else ""
-    sessions = {}
+    sessions: dict[str, dict[str, Session]] = {n: {} for n in fabric.nodes}
     for link in fabric.links:
         if link in down:
             continue
-        a, b = fabric[link.a], fabric[link.b]
-        sessions[a.name, neighbour_key(fabric, a.name, link.a_port)] = Session(b.name, b.asn, "Established", bfd)
-        sessions[b.name, neighbour_key(fabric, b.name, link.b_port)] = Session(a.name, a.asn, "Established", bfd)
+        for here, port, there in ((link.a, link.a_port, link.b), (link.b, link.b_port, link.a)):
+            key = neighbour_key(fabric, here, port)
+            sessions[here][key] = Session(there, fabric[there].asn, "Established", bfd)
     return sessions

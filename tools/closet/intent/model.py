@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, StringConstraints, model_validator
 
 IFNAMSIZ = 15
 """Longest name of a Linux network interface (include/uapi/linux/if.h: IFNAMSIZ - 1)."""
@@ -13,8 +13,12 @@ IFNAMSIZ = 15
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=32)]
 """A lab or node name: also a host name, a folder and part of a container name."""
 
-Count = Annotated[int, Field(ge=1, le=4096)]
-Asn = Annotated[int, Field(ge=1, le=4294967294)]
+Int = Annotated[int, Strict()]
+Bool = Annotated[bool, Strict()]
+"""Numbers and truths as YAML writes them: `leaves: true` is no number, `planes: 1` no truth."""
+
+Count = Annotated[Int, Field(ge=1, le=4096)]
+Asn = Annotated[Int, Field(ge=1, le=4294967294)]
 """An AS number (RFC 6793)."""
 
 
@@ -37,7 +41,7 @@ class Hosts(Words):
     """Hosts on each pair of neighbouring leaves, dual-homed."""
     per_group: Count | None = None
     """Hosts in each rail group: NIC i on the leaf of rail i."""
-    nics: Annotated[int, Field(ge=1, le=64)] | None = None
+    nics: Annotated[Int, Field(ge=1, le=64)] | None = None
     """NICs of each host; default 1 with `per_leaf`, 2 with `per_pair`, one a rail with `per_group`."""
     routes: Literal["default", "aggregates"] | None = None
     """What leaves announce to hosts: a default route that comes from the top of the fabric, or the
@@ -56,11 +60,11 @@ class Hosts(Words):
 class Links(Words):
     """Every link of the fabric, those to hosts included."""
 
-    mtu: Annotated[int, Field(ge=1280, le=65535)] = 9216
+    mtu: Annotated[Int, Field(ge=1280, le=65535)] = 9216
     """IP MTU of every link, in bytes."""
     addressing: Literal["unnumbered", "numbered"] = "unnumbered"
     """`unnumbered`: BGP over IPv6 link-local addresses (RFC 8950); `numbered`: a /31 a link (RFC 3021)."""
-    parallel: Annotated[int, Field(ge=1, le=16)] = 1
+    parallel: Annotated[Int, Field(ge=1, le=16)] = 1
     """Links between each pair of switches that are joined."""
     ports: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z_.-]*$")] = "eth"
     """Prefix of port names; a number follows. Together they fit a Linux interface name (15 bytes)."""
@@ -69,18 +73,18 @@ class Links(Words):
 class Bfd(Words):
     """BFD (RFC 5880) on every BGP session; a failure is seen after `interval * multiplier`."""
 
-    interval: Annotated[int, Field(ge=10, le=60000)] = 300
+    interval: Annotated[Int, Field(ge=10, le=60000)] = 300
     """Desired minimum transmit and required minimum receive interval, in milliseconds."""
-    multiplier: Annotated[int, Field(ge=2, le=255)] = 3
+    multiplier: Annotated[Int, Field(ge=2, le=255)] = 3
     """Detection multiplier."""
 
 
 class Timers(Words):
     """BGP timers in seconds (RFC 4271 section 10)."""
 
-    keepalive: Annotated[int, Field(ge=1, le=21845)] = 3
-    hold: Annotated[int, Field(ge=3, le=65535)] = 9
-    connect: Annotated[int, Field(ge=1, le=65535)] = 1
+    keepalive: Annotated[Int, Field(ge=1, le=21845)] = 3
+    hold: Annotated[Int, Field(ge=3, le=65535)] = 9
+    connect: Annotated[Int, Field(ge=1, le=65535)] = 1
 
     @model_validator(mode="after")
     def _hold_outlives_keepalive(self) -> Self:
@@ -106,9 +110,9 @@ class Bgp(Words):
 
     asns: Asns = Asns()
     timers: Timers = Timers()
-    bfd: Bfd | bool = False
+    bfd: Bfd | Bool = False
     """BFD on every session: true for 300 ms x 3, or the numbers."""
-    max_paths: Annotated[int, Field(ge=1, le=256)] = 128
+    max_paths: Annotated[Int, Field(ge=1, le=256)] = 128
     """Widest equal-cost set."""
 
 
@@ -117,7 +121,7 @@ class Ecmp(Words):
 
     hash: Literal["l3", "l4"] = "l4"
     """What is hashed: addresses only, or the 5-tuple (net.ipv4.fib_multipath_hash_policy 0 or 1)."""
-    seed: Annotated[int, Field(ge=1, le=4294967295)] | None = None
+    seed: Annotated[Int, Field(ge=1, le=4294967295)] | None = None
     """One hash seed for all nodes; default: one a node, so tiers do not polarise."""
 
 
@@ -132,7 +136,7 @@ class Pools(Words):
     """One block a leaf: the /32s of its hosts, summarised towards the spines."""
     vips: IPv4Network = IPv4Network("10.192.0.0/12")
     """VIPs of hosts on several leaves, which no single leaf can summarise."""
-    leaf_prefix: Annotated[int, Field(ge=8, le=30)] = 24
+    leaf_prefix: Annotated[Int, Field(ge=8, le=30)] = 24
     """Prefix length of a leaf's block out of `hosts`; half of it for VIPs, half for NICs."""
 
 
@@ -157,19 +161,19 @@ class Intent(Words):
     name: Name
     """The lab's name unless `closet up --name` gives another."""
     description: str = ""
-    pods: Annotated[int, Field(ge=1, le=64)] = 1
+    pods: Annotated[Int, Field(ge=1, le=64)] = 1
     """Pods, each of `spines` and `leaves`; more than one needs superspines to join them."""
-    superspines: Annotated[int, Field(ge=0, le=256)] = 0
+    superspines: Annotated[Int, Field(ge=0, le=256)] = 0
     """Superspines, each joined to every spine of every pod (or of its plane)."""
-    planes: bool = False
+    planes: Bool = False
     """With superspines: spine i of every pod joins only plane i's superspines."""
-    spines: Annotated[int, Field(ge=0, le=256)] = 2
+    spines: Annotated[Int, Field(ge=0, le=256)] = 2
     """Spines in each pod, each joined to every leaf of its pod; 0 for rails-only."""
     leaves: Count | None = None
     """Leaves in each pod; not with rails."""
     groups: Count | None = None
     """Rail groups in each pod, each of `rails` leaves; default 1."""
-    rails: Annotated[int, Field(ge=1, le=64)] | None = None
+    rails: Annotated[Int, Field(ge=1, le=64)] | None = None
     """Leaves of a group: NIC i of each of its hosts is on leaf i."""
     hosts: Hosts = Hosts(per_leaf=2)
     links: Links = Links()

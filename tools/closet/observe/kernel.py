@@ -1,4 +1,4 @@
-"""What a node's kernel holds: routes, links, neighbours and counters."""
+"""What a node's kernel holds: routes, ports, settings, counters, and any layer 2 state."""
 
 from __future__ import annotations
 
@@ -7,21 +7,27 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from closet.errors import ProbeError
-from closet.records import Fib
+from closet.plan import Fabric
+from closet.records import Fib, Port
+from closet.render.host import sysctls
 from closet.runtime.node import LiveNode
 
 RTPROT_BGP = 186
 """include/uapi/linux/rtnetlink.h"""
 RT_TABLE_MAIN = 254
+IFF_UP = 1
+IFF_LOWER_UP = 1 << 16
+NUD_PERMANENT_OR_NOARP = 0x80 | 0x40
+"""Neighbour entries that nobody learned (include/uapi/linux/neighbour.h)."""
 
 
-def fib(node: LiveNode) -> Fib:
+def fib(node: LiveNode, fabric: Fabric) -> Fib:
     """The BGP routes in the node's main table.
 
     Raises:
         ProbeError: the node is gone.
     """
-    from pyroute2 import IPRoute
+    from pyroute2 import IPRoute  # noqa: PLC0415  costs 0.15 s
 
     routes: Fib = {}
     with node.netns(), IPRoute() as ipr:
@@ -37,8 +43,64 @@ def fib(node: LiveNode) -> Fib:
     return routes
 
 
-def counters(node: LiveNode) -> dict[str, tuple[int, int]]:
-    """Port → packets (received, sent), from the node's /proc/net/dev.
+def ports(node: LiveNode, fabric: Fabric) -> dict[str, Port]:
+    """Every interface but `lo`.
+
+    Raises:
+        ProbeError: the node is gone.
+    """
+    from pyroute2 import IPRoute  # noqa: PLC0415
+
+    with node.netns(), IPRoute() as ipr:
+        found = {}
+        for link in ipr.get_links():
+            name = link.get_attr("IFLA_IFNAME")
+            up = link["flags"] & IFF_UP and link["flags"] & IFF_LOWER_UP
+            found[name] = Port(link.get_attr("IFLA_ADDRESS"), link.get_attr("IFLA_MTU"), bool(up))
+    found.pop("lo", None)
+    return found
+
+
+def settings(node: LiveNode, fabric: Fabric) -> dict[str, int]:
+    """The kernel settings the plan gives a value, as they are.
+
+    Raises:
+        ProbeError: the node is gone.
+    """
+    with node.netns():
+        return {
+            name: int(Path("/proc/sys/" + name.replace(".", "/")).read_text()) for name in sysctls(fabric[node.name])
+        }
+
+
+def layer2(node: LiveNode, fabric: Fabric) -> frozenset[str]:
+    """Any state a routed fabric must not have: switching devices, forwarding entries, learned ARP.
+
+    Raises:
+        ProbeError: the node is gone.
+    """
+    from pyroute2 import IPRoute  # noqa: PLC0415
+
+    found = set()
+    with node.netns(), IPRoute() as ipr:
+        names = dict(socket.if_nameindex())
+        for link in ipr.get_links():
+            info = link.get_attr("IFLA_LINKINFO")
+            kind = info.get_attr("IFLA_INFO_KIND") if info is not None else None
+            if kind not in {None, "veth"}:
+                found.add(f"{kind} {link.get_attr('IFLA_IFNAME')}")
+        for entry in ipr.get_neighbours(family=socket.AF_BRIDGE):
+            if not entry["state"] & NUD_PERMANENT_OR_NOARP:
+                found.add(f"MAC {entry.get_attr('NDA_LLADDR')} learned on {names.get(entry['ifindex'])}")
+        if not fabric.numbered:
+            for entry in ipr.get_neighbours(family=socket.AF_INET):
+                if not entry["state"] & NUD_PERMANENT_OR_NOARP:
+                    found.add(f"ARP {entry.get_attr('NDA_DST')} on {names.get(entry['ifindex'])}")
+    return frozenset(found)
+
+
+def sent_bytes(node: LiveNode) -> dict[str, int]:
+    """Port → bytes sent, from the node's /proc/net/dev.
 
     Raises:
         ProbeError: the node is gone.
@@ -47,9 +109,4 @@ def counters(node: LiveNode) -> dict[str, tuple[int, int]]:
         lines = Path(f"/proc/{node.pid}/net/dev").read_text(encoding="utf-8").splitlines()[2:]
     except OSError:
         raise ProbeError(f"{node.name}: not running (pid {node.pid} is gone)") from None
-    found = {}
-    for line in lines:
-        name, _, rest = line.partition(":")
-        values = rest.split()
-        found[name.strip()] = int(values[1]), int(values[9])
-    return found
+    return {line.partition(":")[0].strip(): int(line.partition(":")[2].split()[8]) for line in lines}

@@ -34,10 +34,10 @@ def check_pools(intent: Intent) -> None:
 def pick(intent: Intent, pool: str, index: int) -> IPv4Address:
     """Address `index` (from 0) of a pool; a pool's first address is left out, as people expect."""
     net: IPv4Network = getattr(intent.pools, pool)
-    if index + 1 >= net.num_addresses - (1 if net.prefixlen < 31 else 0):
+    usable = net.num_addresses - (2 if net.prefixlen < 31 else 1)
+    if index >= usable:
         raise IntentError(
-            f"{intent.name}: pools.{pool}: {net} is too small: address {index + 1} of it is needed, "
-            f"it has {max(net.num_addresses - 2, 0)}"
+            f"{intent.name}: pools.{pool}: {net} is too small: address {index + 1} of it is needed, it has {usable}"
         )
     return net[index + 1]
 

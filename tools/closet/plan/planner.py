@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from ipaddress import IPv4Address
 
 from closet.errors import IntentError
-from closet.intent.model import IFNAMSIZ, Bfd, Intent
+from closet.intent.model import IFNAMSIZ, Bfd, Ecmp, Intent
 from closet.intent.model import Node as Override
 from closet.plan.addressing import HostBlocks, check_pools, link_address, pick
 from closet.plan.fabric import Fabric, Link, Node, Port, Role
@@ -17,6 +17,8 @@ HASH_POLICY = {"l3": 0, "l4": 1}
 
 MAX_ASN = 4294967294
 """The last AS number (RFC 7300)."""
+MAX_PORTS = 1 << 16
+"""Ports of a node that a MAC address has room for."""
 
 
 def plan(intent: Intent) -> Fabric:
@@ -39,7 +41,7 @@ def plan(intent: Intent) -> Fabric:
         else:
             loopback = pick(intent, "loopbacks", switches)
             switches += 1
-        ecmp = override.ecmp or intent.ecmp
+        ecmp = _ecmp(intent.ecmp, override.ecmp)
         nodes[names[i]] = Node(
             name=names[i],
             role=draft.role,
@@ -68,6 +70,7 @@ def plan(intent: Intent) -> Fabric:
         timers=intent.bgp.timers,
         max_paths=intent.bgp.max_paths,
     )
+    _check_loopbacks(intent, fabric)
     _check_unique(intent, fabric)
     return fabric
 
@@ -88,8 +91,18 @@ def _overrides(intent: Intent, names: list[str]) -> dict[str, Override]:
                 f"{intent.name}: nodes.{pattern}.{min(alone)}: {len(matched)} nodes match, allowed: exactly one"
             )
         for n in matched:
+            before = merged[n].get("ecmp")
             merged[n] |= given
+            if isinstance(before, Ecmp):
+                merged[n]["ecmp"] = _ecmp(before, override.ecmp)
     return {n: Override.model_construct(**{**Override().__dict__, **given}) for n, given in merged.items()}
+
+
+def _ecmp(base: Ecmp, override: Ecmp | None) -> Ecmp:
+    """What the override says, and the rest as it was."""
+    if override is None:
+        return base
+    return base.model_copy(update={k: getattr(override, k) for k in override.model_fields_set})
 
 
 def _names(intent: Intent, shape: Shape, overrides: dict[str, Override]) -> list[str]:
@@ -123,6 +136,10 @@ def _seed(number: int) -> int:
 
 def _ports(intent: Intent, shape: Shape, names: list[str], blocks: HostBlocks, i: int) -> tuple[Port, ...]:
     draft = shape.drafts[i]
+    if len(draft.cables) > MAX_PORTS:
+        raise IntentError(
+            f"{intent.name}: {names[i]}: {len(draft.cables)} ports, allowed: at most {MAX_PORTS} on one node"
+        )
     ports = []
     for n, (cable, end) in enumerate(draft.cables):
         other = shape.cables[cable][1 - end]
@@ -159,6 +176,20 @@ def _bfd(intent: Intent) -> Bfd | None:
     return (Bfd() if bfd else None) if isinstance(bfd, bool) else bfd
 
 
+def _check_loopbacks(intent: Intent, fabric: Fabric) -> None:
+    """Every loopback is where the filters of the fabric let it pass and the summary of its leaf covers it."""
+    for node in fabric:
+        pool, net = "pools.loopbacks", intent.pools.loopbacks
+        if node.is_host:
+            block = None if fabric.multihomed(node) else fabric[node.ports[0].peer].block
+            pool, net = ("its leaf's block", block) if block is not None else ("pools.vips", intent.pools.vips)
+        if node.loopback not in net:
+            raise IntentError(
+                f"{intent.name}: nodes.{node.name}.loopback: {node.loopback} is outside {pool} {net}, "
+                f"allowed: an address in it"
+            )
+
+
 def _check_unique(intent: Intent, fabric: Fabric) -> None:
     """No two nodes share an address; an AS number is one node's, or one shared tier's."""
     address_of: dict[IPv4Address, str] = {}
@@ -173,8 +204,10 @@ def _check_unique(intent: Intent, fabric: Fabric) -> None:
         shared = f"{node.role}s" in intent.bgp.asns.shared
         owner = f"the {node.role}s of pod {node.pod}" if shared and node.role is not Role.HOST else "the hosts"
         owner = owner if shared else node.name
-        if asn_of.setdefault(node.asn, owner) != owner or node.asn > MAX_ASN:
+        if node.asn > MAX_ASN:
+            raise IntentError(f"{intent.name}: bgp.asns: AS {node.asn} of {node.name}, allowed: at most {MAX_ASN}")
+        if asn_of.setdefault(node.asn, owner) != owner:
             raise IntentError(
                 f"{intent.name}: bgp.asns: AS {node.asn} would be {owner}'s and {asn_of[node.asn]}'s, "
-                f"allowed: one a node (or a tier in bgp.asns.shared), at most {MAX_ASN}"
+                f"allowed: one a node (or a tier in bgp.asns.shared)"
             )

@@ -12,6 +12,7 @@ import selectors
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from closet.errors import RuntimeFault
 from closet.plan import Fabric, Node
@@ -48,7 +49,6 @@ def boot(
     lines = {n.name: phases(fabric, n) for n in fabric}
     for i in range(3):
         _run_everywhere({name: lines[name][i] for name in started}, started, nodes)
-        mark(f"phase {i}")
     mark("daemons")
     for channel in started.values():
         os.write(channel.stdin, b"idle\n")
@@ -107,7 +107,7 @@ def raise_links(fabric: Fabric, nodes: Mapping[str, LiveNode]) -> None:
 
 
 class Advertiser:
-    """Sends one router advertisement (RFC 4861) out of every port, as soon as the port can send.
+    """Sends router advertisements (RFC 4861) out of every port that can send.
 
     zebra sends its own at most once a second; unnumbered BGP does not begin before it has heard one.
     """
@@ -116,7 +116,7 @@ class Advertiser:
     """Type, code, checksum (the kernel's), hop limit 64, no flags, lifetime 0, no reachable or retransmit time."""
 
     def __init__(self, fabric: Fabric, nodes: Mapping[str, LiveNode]) -> None:
-        self._todo: list[tuple[socket.socket, int]] = []
+        self._ports: list[tuple[socket.socket, int]] = []
         self._sockets: list[socket.socket] = []
         for node in fabric:
             with nodes[node.name].netns():
@@ -125,19 +125,13 @@ class Advertiser:
                 # Else zebra hears it too and takes it for a neighbour's.
                 s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
                 self._sockets.append(s)
-                self._todo += [(s, socket.if_nametoindex(p.name)) for p in node.ports]
+                self._ports += [(s, socket.if_nametoindex(p.name)) for p in node.ports]
 
-    def send(self) -> bool:
-        """Send what can be sent; True when nothing is left to send."""
-        self._todo = [(s, index) for s, index in self._todo if not self._sent(s, index)]
-        return not self._todo
-
-    def _sent(self, s: socket.socket, index: int) -> bool:
-        try:
-            s.sendto(self.MESSAGE, ("ff02::1", 0, 0, index))
-        except OSError:  # no carrier or no link-local address yet
-            return False
-        return True
+    def send(self) -> None:
+        """Send one out of every port; a port without carrier or link-local address is left for the next time."""
+        for s, index in self._ports:
+            with suppress(OSError):
+                s.sendto(self.MESSAGE, ("ff02::1", 0, 0, index))
 
     def close(self) -> None:
         """Close its sockets."""

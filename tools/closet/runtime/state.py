@@ -23,15 +23,16 @@ class LabState:
 
     Attributes:
         phase: `starting` until all of it runs, then `running`.
-        digest: of intent and rendered files: equal digests are equal labs.
+        digest: of the intent: equal digests are equal labs.
+        why: why this runtime, in one line.
         pids: node → the first process of the node, as the machine counts.
     """
 
     name: str
     runtime: str
     phase: str
-    intent: str
     digest: str
+    why: str = ""
     started: float = 0.0
     pids: dict[str, int] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)

@@ -1,0 +1,68 @@
+"""Claims about the control plane: what runs, with which configuration, who talks to whom and what they learn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from closet.check.registry import differences, node_check
+from closet.expect import expected_fibs, expected_sessions, expected_table_bounds
+from closet.observe import frr
+from closet.plan import Fabric
+from closet.records import Fib, Finding, Session
+from closet.render import render_node
+
+
+def _daemons(fabric: Fabric) -> dict[str, frozenset[str]]:
+    running = frozenset({"mgmtd", "zebra", "bgpd"} | ({"bfdd"} if fabric.bfd is not None else set()))
+    return dict.fromkeys(fabric.nodes, running)
+
+
+def _configs(fabric: Fabric) -> dict[str, tuple[str, ...]]:
+    return {n.name: frr.config_lines(render_node(fabric, n)["frr.conf"]) for n in fabric}
+
+
+@node_check("every daemon runs", observe=frr.daemons, expect=_daemons)
+def daemons(device: str, expected: frozenset[str], observed: frozenset[str]) -> Iterator[Finding]:
+    """A daemon that died, or never came up."""
+    for name in sorted(expected - observed):
+        yield Finding(device, f"daemon {name}", "running", "not running")
+
+
+@node_check("FRR runs exactly the configuration it was given", observe=frr.running_config, expect=_configs)
+def config(device: str, expected: tuple[str, ...], observed: tuple[str, ...]) -> Iterator[Finding]:
+    """A line FRR did not take, or has beyond what it was given; loading it returns no error for either."""
+    for line in dict.fromkeys(line for line in expected if line not in set(observed)):
+        yield Finding(device, "running configuration", repr(line.strip()), "no such line")
+    for line in dict.fromkeys(line for line in observed if line not in set(expected)):
+        yield Finding(device, "running configuration", "no such line", repr(line.strip()))
+
+
+@node_check(
+    "every planned BGP session is Established, and there is no other", observe=frr.sessions, expect=expected_sessions
+)
+def sessions(device: str, expected: dict[str, Session], observed: dict[str, Session]) -> Iterator[Finding]:
+    """A session that is down, with the wrong neighbour, without BFD, or that nobody planned."""
+    yield from differences(device, expected, observed, lambda neighbour: f"BGP {neighbour}")
+
+
+def say_ports(ports: frozenset[str]) -> str:
+    """The next hops of a route in words."""
+    return " ".join(sorted(ports)) if ports else "blackhole"
+
+
+@node_check("the RIB holds the planned routes, as wide as planned, and no other", observe=frr.rib, expect=expected_fibs)
+def rib(device: str, expected: Fib, observed: Fib) -> Iterator[Finding]:
+    """A route that zebra lacks, has too narrow, or has beyond the plan."""
+    yield from differences(device, expected, observed, lambda prefix: f"RIB {prefix}", say_ports)
+
+
+@node_check(
+    "BGP tables are bounded: summaries, not hosts, travel",
+    observe=frr.bgp_table_size,
+    expect=expected_table_bounds,
+    count=lambda _: 1,
+)
+def tables(device: str, expected: int, observed: int) -> Iterator[Finding]:
+    """A table larger than the design allows for the size of the fabric."""
+    if observed > expected:
+        yield Finding(device, "BGP table", f"at most {expected} prefixes", f"{observed}")

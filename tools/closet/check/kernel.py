@@ -1,0 +1,51 @@
+"""Claims about every node's kernel: what really forwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from closet.check.control import say_ports
+from closet.check.registry import differences, node_check
+from closet.expect import expected_fibs
+from closet.observe import kernel
+from closet.plan import Fabric
+from closet.records import Fib, Finding, Port
+from closet.render.host import sysctls
+
+
+def _ports(fabric: Fabric) -> dict[str, dict[str, Port]]:
+    return {n.name: {p.name: Port(p.mac, fabric.mtu, up=True) for p in n.ports} for n in fabric}
+
+
+@node_check("every link is up with its MAC and MTU, and there is no other", observe=kernel.ports, expect=_ports)
+def links(device: str, expected: dict[str, Port], observed: dict[str, Port]) -> Iterator[Finding]:
+    """A port that is down, missing, or not as planned."""
+    yield from differences(device, expected, observed, lambda name: f"port {name}")
+
+
+@node_check(
+    "kernel settings are as planned: layer 4 hash, one seed a node, forwarding on switches only",
+    observe=kernel.settings,
+    expect=lambda fabric: {n.name: sysctls(n) for n in fabric},
+)
+def settings(device: str, expected: dict[str, int], observed: dict[str, int]) -> Iterator[Finding]:
+    """A setting that has another value."""
+    yield from differences(device, expected, observed, lambda name: name)
+
+
+@node_check("the kernel forwards by the planned routes, as wide as planned", observe=kernel.fib, expect=expected_fibs)
+def fib(device: str, expected: Fib, observed: Fib) -> Iterator[Finding]:
+    """A route the kernel lacks or has too narrow, whatever FRR says of it."""
+    yield from differences(device, expected, observed, lambda prefix: f"FIB {prefix}", say_ports)
+
+
+@node_check(
+    "there is no layer 2 state: no bridge, no learned MAC, no ARP",
+    observe=kernel.layer2,
+    expect=lambda fabric: dict.fromkeys(fabric.nodes, frozenset[str]()),
+    count=lambda _: 1,
+)
+def layer2(device: str, expected: frozenset[str], observed: frozenset[str]) -> Iterator[Finding]:
+    """State that only switching needs."""
+    for what in sorted(observed - expected):
+        yield Finding(device, "layer 2", "none", what)

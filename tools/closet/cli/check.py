@@ -1,0 +1,82 @@
+"""Judging a running lab: the registered checks, or the whole conformance suite."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from closet.cli.show import Spinner, as_json, table
+from closet.cli.up import findings_lines, verdict
+
+
+@click.command()
+@click.argument("lab", required=False)
+@click.option("--only", multiple=True, help="A check's name; may be given several times.")
+@click.option("--list", "list_", is_flag=True, help="List the checks and what they claim.")
+@click.option("--json", "json_", is_flag=True, help="For programs.")
+@click.option("--junit", type=click.Path(path_type=Path), help="Write a JUnit report, too.")
+@click.pass_context
+def check(
+    ctx: click.Context, lab: str | None, only: Sequence[str], list_: bool, json_: bool, junit: Path | None
+) -> None:
+    """Run the checks on LAB (the only one, if it is not named); exit 1 if there are findings."""
+    from closet.check import CHECKS
+    from closet.lab import open_lab
+    from closet.report.results import as_data, junit_xml
+    from closet.suite import run_one, select
+
+    if list_:
+        table(("check", "claim"), ((c.name, c.claim) for c in CHECKS.values()))
+        return
+    checks = select(only)
+    opened = open_lab(lab)
+    spinner = Spinner()
+    results = []
+    for each in checks:
+        spinner(each.claim)
+        results.append(run_one(opened.fabric, opened.nodes, each))
+    spinner.clear()
+    if junit is not None:
+        junit.write_text(junit_xml(opened.name, results), encoding="utf-8")
+    if json_:
+        as_json(as_data(opened.name, results))
+    else:
+        table(
+            ("", "check", "claims", "findings", "s", "claim"),
+            (
+                ("✓" if r.passed else "✗", r.check, r.claims, len(r.findings), f"{r.seconds:.2f}", r.claim)
+                for r in results
+            ),
+        )
+        for line in findings_lines(results):
+            click.echo(line)
+        click.echo(f"{opened.name}: {verdict(results)}")
+    ctx.exit(0 if all(r.passed for r in results) else 1)
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--lab", help="Test this lab, which is up already.")
+@click.option("--intent", type=click.Path(path_type=Path), help="Bring this intent up for the tests, then down.")
+@click.option("--runtime", default="auto", help="auto (default), oci or containerlab.")
+@click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
+def test(lab: str | None, intent: Path | None, runtime: str, pytest_args: Sequence[str]) -> None:
+    """Run the conformance suite by pytest: on the lab that runs, on --lab, or on a fresh one of --intent.
+
+    PYTEST_ARGS go to pytest (`closet test -- -k sessions -x`).
+    """
+    from closet.lab import find
+    from closet.paths import conformance
+
+    chosen = ["--closet-intent", str(intent)] if intent is not None else ["--closet-lab", find(lab).name]
+    argv = [sys.executable, "-m", "pytest", str(conformance()), *chosen, "--closet-runtime", runtime, *pytest_args]
+    sys.exit(_code(subprocess.run(argv, check=False, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}).returncode))
+
+
+def _code(pytest_code: int) -> int:
+    """Pytest's code in closet's terms: 1 failures; 2 interrupted; 3 internal; 4 usage; 5 no tests."""
+    return {0: 0, 1: 1, 2: 130, 3: 3, 4: 2, 5: 2}.get(pytest_code, 3)

@@ -1,0 +1,118 @@
+"""Commands that need no lab: what an intent means, as numbers, files and pictures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import click
+
+from closet.cli.show import as_json, table
+from closet.errors import UsageError
+from closet.intent import Intent, load
+from closet.plan import Fabric, plan
+
+PathArgument = click.Path(path_type=Path)
+
+
+@click.command("plan")
+@click.argument("intent", type=PathArgument)
+@click.option("--json", "json_", is_flag=True, help="For programs: everything that was planned.")
+def plan_command(intent: Path, json_: bool) -> None:
+    """Show what INTENT becomes: every node with its numbers, and what it is joined to."""
+    fabric = plan(load(intent))
+    if json_:
+        as_json(_data(fabric))
+        return
+    click.echo(f"{fabric.name}: {fabric.summary()}, MTU {fabric.mtu}")
+    rows = (
+        (n.name, n.role, n.asn, n.loopback, n.block or "", " ".join(f"{p.name}→{p.peer}" for p in n.ports[:6]))
+        for n in fabric
+    )
+    table(("node", "role", "AS", "loopback", "block", "ports"), rows)
+
+
+def _data(fabric: Fabric) -> dict[str, object]:
+    return {
+        "name": fabric.name,
+        "mtu": fabric.mtu,
+        "nodes": [
+            {
+                "name": n.name,
+                "role": n.role,
+                "asn": n.asn,
+                "loopback": n.loopback,
+                "block": n.block,
+                "ports": [
+                    {
+                        "name": p.name,
+                        "mac": p.mac,
+                        "peer": p.peer,
+                        "peer_port": p.peer_port,
+                        "address": p.address,
+                        "rail": p.rail,
+                    }
+                    for p in n.ports
+                ],
+            }
+            for n in fabric
+        ],
+        "links": [[f"{k.a}:{k.a_port}", f"{k.b}:{k.b_port}"] for k in fabric.links],
+    }
+
+
+@click.command("render")
+@click.argument("intent", type=PathArgument)
+@click.option("-o", "--output", type=PathArgument, required=True, help="A folder; one folder a device is made in it.")
+def render_command(intent: Path, output: Path) -> None:
+    """Write the configuration of every device of INTENT, and a containerlab topology of it."""
+    from closet.render import render
+
+    fabric = plan(load(intent))
+    if output.exists() and (not output.is_dir() or any(output.iterdir())) and not (output / ".closet-render").exists():
+        raise UsageError(f"{output}: exists and is not an earlier render, allowed: a new or empty folder")
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    (output / ".closet-render").touch()
+    count = 0
+    for node, files in render(fabric):
+        (output / node.name).mkdir()
+        for name, text in files.items():
+            (output / node.name / name).write_text(text, encoding="utf-8")
+            count += 1
+    click.echo(f"{output}: {count} files of {len(fabric.nodes)} devices")
+
+
+@click.command()
+@click.argument("what", required=False)
+@click.option("--format", "format_", type=click.Choice(["svg", "mermaid"]), default="svg", show_default=True)
+@click.option("-o", "--output", type=PathArgument, help="A file; default: standard output.")
+def graph(what: str | None, format_: str, output: Path | None) -> None:
+    """Draw WHAT: an intent file, or a running lab (the only one, if it is not named)."""
+    from closet.report.graph import mermaid, svg
+
+    if what is not None and Path(what).suffix in {".yaml", ".yml"}:
+        fabric = plan(load(Path(what)))
+    else:
+        from closet.lab import open_lab
+
+        fabric = open_lab(what).fabric
+    text = svg(fabric) if format_ == "svg" else mermaid(fabric)
+    if output is None:
+        click.echo(text)
+    else:
+        output.write_text(text, encoding="utf-8")
+        click.echo(f"{output}: {fabric.summary()}")
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of intents: name it in a file's first line, and editors complete and validate."""
+    click.echo(json.dumps(intent_schema(), indent=1))
+
+
+def intent_schema() -> dict[str, object]:
+    """The JSON Schema (draft 2020-12) of an intent."""
+    made = Intent.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "closet intent", **made}

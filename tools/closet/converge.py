@@ -1,0 +1,68 @@
+"""Waiting until every kernel forwards as planned: by events, with a deadline, and no polling of daemons."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+
+from closet.errors import ProbeError
+from closet.expect import expected_fibs
+from closet.observe import kernel
+from closet.observe.events import RouteMonitor
+from closet.plan import Fabric
+from closet.runtime.boot import Advertiser
+from closet.runtime.node import LiveNode
+
+QUIET = 10.0
+"""Seconds without any route change after which more waiting tells nothing new."""
+FIRST_REPEAT = 0.05
+"""Seconds after which router advertisements are repeated, then after twice as long each time."""
+
+
+class Convergence:
+    """Watches a fabric from before its links rise until its routes are as planned."""
+
+    def __init__(self, fabric: Fabric, nodes: Mapping[str, LiveNode]) -> None:
+        self._fabric = fabric
+        self._nodes = nodes
+        self._monitor = RouteMonitor(nodes.values())
+        self._expected = expected_fibs(fabric)
+
+    def __enter__(self) -> Convergence:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._monitor.close()
+
+    def wait(self) -> set[str]:
+        """Names of the nodes whose routes are not as planned when nothing changes any more; empty if all are."""
+        advertiser = Advertiser(self._fabric, self._nodes) if not self._fabric.numbered else None
+        try:
+            return self._wait(advertiser)
+        finally:
+            if advertiser is not None:
+                advertiser.close()
+
+    def _wait(self, advertiser: Advertiser | None) -> set[str]:
+        todo = set(self._nodes)
+        interesting = set(todo)
+        last_change = repeat_at = time.monotonic()
+        repeat = FIRST_REPEAT
+        while todo and time.monotonic() - last_change < QUIET:
+            if advertiser is not None and time.monotonic() >= repeat_at:
+                advertiser.send()
+                repeat_at, repeat = time.monotonic() + repeat, repeat * 2
+            for name in interesting & todo:
+                if self._monitor.added[name] >= len(self._expected[name]) and self._converged(name):
+                    todo.discard(name)
+            interesting = self._monitor.wait(max(min(repeat_at - time.monotonic(), 1.0), 0.001)) if todo else set()
+            if interesting:
+                last_change = time.monotonic()
+        return todo
+
+    def _converged(self, name: str) -> bool:
+        try:
+            return kernel.fib(self._nodes[name], self._fabric) == self._expected[name]
+        except ProbeError:
+            return False

@@ -1,0 +1,223 @@
+"""A lab: a fabric that runs. Bringing it up, finding it again, and taking it down without a trace."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from closet.converge import Convergence
+from closet.errors import EnvironmentFault, UsageError
+from closet.intent import Intent
+from closet.plan import Fabric, plan
+from closet.render import render
+from closet.runtime import boot
+from closet.runtime.choose import choose, named
+from closet.runtime.node import LiveNode
+from closet.runtime.protocol import Build
+from closet.runtime.state import LabFolder, LabState, labs, write_atomically
+from closet.suite import Result, run, select
+
+
+@dataclass(slots=True)
+class Progress:
+    """Who is told what happens while a lab comes up.
+
+    Attributes:
+        say: one line, for what takes long.
+        mark: the name of a phase that has just ended.
+    """
+
+    say: Callable[[str], None] = field(default=lambda _: None)
+    mark: Callable[[str], None] = field(default=lambda _: None)
+
+
+@dataclass(slots=True)
+class Lab:
+    """A running lab.
+
+    Attributes:
+        nodes: name → the live node.
+        results: of the checks that proved it, when it has just come up.
+        fresh: False where `up` found it running already.
+    """
+
+    fabric: Fabric
+    folder: LabFolder
+    state: LabState
+    nodes: Mapping[str, LiveNode]
+    results: list[Result] = field(default_factory=list)
+    fresh: bool = False
+
+    @property
+    def name(self) -> str:
+        """The lab's name."""
+        return self.state.name
+
+    def __getitem__(self, node: str) -> LiveNode:
+        """The live node of that name.
+
+        Raises:
+            UsageError: there is none; names those there are.
+        """
+        if node not in self.nodes:
+            some = " ".join(list(self.nodes)[:12])
+            raise UsageError(
+                f"lab {self.name}: no node {node!r}, there are: {some}{' ...' if len(self.nodes) > 12 else ''}"
+            )
+        return self.nodes[node]
+
+    def check(self, *names: str) -> list[Result]:
+        """Run the checks of these names, or all of them."""
+        return run(self.fabric, self.nodes, select(names))
+
+    def alive(self) -> bool:
+        """Whether every node's first process runs."""
+        return all(node.alive() for node in self.nodes.values())
+
+
+def up(intent: Intent, *, runtime: str = "auto", name: str | None = None, progress: Progress | None = None) -> Lab:
+    """Bring a fabric up and prove it: returns when no finding is left, or with those that will not go.
+
+    The same intent again is a quick no-op. On any failure, and on Ctrl-C, nothing is left behind.
+
+    Raises:
+        IntentError: the intent cannot be planned.
+        UsageError: the name is taken by another intent, or another command works on the lab.
+        EnvironmentFault: this machine lacks something. RuntimeFault: a node did not come up.
+    """
+    progress = progress or Progress()
+    if name is not None:
+        intent = intent.model_copy(update={"name": name})
+    fabric = plan(intent)
+    progress.mark("plan")
+    folder = LabFolder(intent.name)
+    with folder.locked():
+        text = intent.model_dump_json()
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        if (running := _already(folder, digest, runtime, progress)) is not None:
+            return running
+        chosen, why = choose(runtime)
+        progress.say(why)
+        state = LabState(name=intent.name, runtime=chosen.name, phase="starting", digest=digest, why=why)
+        try:
+            _write(folder, fabric, text, state)
+            progress.mark("render")
+            started = chosen.create(Build(fabric, folder, progress.say, progress.mark))
+            nodes = {k: LiveNode(name=k, pid=s.pid, folder=folder.node(k)) for k, s in started.items()}
+            state.pids = {k: n.pid for k, n in nodes.items()}
+            with Convergence(fabric, nodes) as convergence:
+                boot.boot(fabric, started, nodes, progress.mark)
+                convergence.wait()
+            progress.mark("converged")
+            lab = Lab(fabric, folder, state, nodes, fresh=True)
+            lab.results = prove(lab)
+            progress.mark("proven")
+            state.phase = "running"
+            state.started = time.time()
+            folder.write(state)
+        except OSError as e:
+            _remove(folder, chosen.name)
+            raise EnvironmentFault(
+                f"lab {intent.name}: {e.strerror or e}{f': {e.filename}' if e.filename else ''}"
+            ) from e
+        except BaseException:
+            _remove(folder, chosen.name)
+            raise
+        return lab
+
+
+def prove(lab: Lab, seconds: float = 15.0) -> list[Result]:
+    """Run all checks, and those with findings again until none is left or time is over."""
+    deadline = time.monotonic() + seconds
+    results = {r.check: r for r in lab.check()}
+    while (failed := [r.check for r in results.values() if not r.passed]) and time.monotonic() < deadline:
+        results |= {r.check: r for r in lab.check(*failed)}
+    return list(results.values())
+
+
+def _already(folder: LabFolder, digest: str, runtime: str, progress: Progress) -> Lab | None:
+    """The lab if it runs as asked; else what is left of a broken one is removed, and a different one refused."""
+    if not folder.exists():
+        return None
+    state = folder.read()
+    if state is not None and state.phase == "running":
+        lab = open_lab(folder.name)
+        if not lab.alive():
+            progress.say(f"lab {folder.name} has nodes that died: starting it anew")
+        elif state.digest != digest or runtime not in {"auto", state.runtime}:
+            raise UsageError(
+                f"lab {folder.name}: runs already, with another intent or runtime (allowed: `closet down {folder.name}` "
+                f"first, or another --name)"
+            )
+        else:
+            return lab
+    else:
+        progress.say(f"lab {folder.name} was left half-made: removing what there is of it")
+    _remove(folder, state.runtime if state is not None else None)
+    return None
+
+
+def _write(folder: LabFolder, fabric: Fabric, intent: str, state: LabState) -> None:
+    """Write all of a lab's files; the state first, so that whatever follows can be taken down."""
+    folder.path.mkdir(parents=True)
+    folder.write(state)
+    write_atomically(folder.path / "intent.json", intent)
+    for node, files in render(fabric):
+        frr, log = folder.node(node.name) / "frr", folder.node(node.name) / "log"
+        frr.mkdir(parents=True)
+        log.mkdir()
+        log.chmod(0o777)  # FRR's daemons write there as their own user
+        for name, text in files.items():
+            (frr / name).write_text(text)
+
+
+def open_lab(name: str | None = None) -> Lab:
+    """A lab that is up; without a name, the only one.
+
+    Raises:
+        UsageError: there is no such lab, none at all, several to choose from, or it is not up yet.
+    """
+    folder = find(name)
+    state = folder.read()
+    if state is None or state.phase != "running":
+        raise UsageError(f"lab {folder.name}: not up (an `up` did not finish): `closet down {folder.name}` removes it")
+    fabric = plan(Intent.model_validate_json((folder.path / "intent.json").read_text(encoding="utf-8")))
+    nodes = {k: LiveNode(name=k, pid=pid, folder=folder.node(k)) for k, pid in state.pids.items()}
+    return Lab(fabric, folder, state, nodes)
+
+
+def find(name: str | None = None) -> LabFolder:
+    """The folder of a lab; see `open_lab`."""
+    there = labs()
+    if name is not None:
+        folder = LabFolder(name)
+        if not folder.exists():
+            known = ", ".join(f.name for f in there) or "none"
+            raise UsageError(f"lab {name!r}: there is no such lab, running: {known}")
+        return folder
+    if len(there) != 1:
+        which = "no lab runs (`closet up INTENT` starts one)" if not there else "several labs run"
+        raise UsageError(f"{which}{': name one of ' + ', '.join(f.name for f in there) if there else ''}")
+    return there[0]
+
+
+def down(name: str) -> None:
+    """Take a lab down, whatever state it is in; a lab that does not exist is down.
+
+    Raises:
+        RuntimeFault: something would not go. UsageError: another command works on it.
+    """
+    folder = LabFolder(name)
+    with folder.locked():
+        state = folder.read()
+        _remove(folder, state.runtime if state is not None else None)
+
+
+def _remove(folder: LabFolder, runtime: str | None) -> None:
+    if folder.exists():
+        for each in named(runtime):
+            each.destroy(folder)
+        shutil.rmtree(folder.path)

@@ -1,0 +1,186 @@
+"""What this machine can do, found out by doing it in a scratch network namespace."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from closet.errors import EnvironmentFault
+from closet.runtime import netns, rootfs
+from closet.runtime.bundle import CAPABILITIES, own_capabilities
+
+PACKAGES = {"runc": "runc", "mmdebstrap": "mmdebstrap", "nsenter": "util-linux"}
+"""Tool → the Debian package it comes from: all the embedded runtime needs."""
+
+NETLINK_RDMA = 20
+"""include/uapi/linux/netlink.h"""
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """Something a machine has or lacks.
+
+    Attributes:
+        needed: whether no lab runs without it.
+        follows: what it means for a lab, as things are. get: how to get it.
+    """
+
+    name: str
+    works: bool
+    detail: str
+    follows: str
+    get: str = ""
+    needed: bool = False
+
+
+def examine() -> list[Capability]:
+    """Probe everything a lab could want."""
+    from closet.runtime.choose import probe_containerlab
+
+    missing_caps = sorted({f"CAP_{c}" for c in CAPABILITIES} - set(own_capabilities()))
+    root = os.geteuid() == 0
+    able = root and not {"CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_NET_RAW"} & set(missing_caps)
+    found = [
+        Capability(
+            "privileges",
+            able,
+            f"{'root' if root else 'not root'}, lacks {', '.join(missing_caps) or 'no capability'}",
+            "nodes get what closet has",
+            "run as root, with CAP_SYS_ADMIN, CAP_NET_ADMIN and CAP_NET_RAW",
+            needed=True,
+        ),
+        *(_tool(tool) for tool in PACKAGES),
+        _rootfs(),
+        _size(),
+    ]
+    found += [_kernel(*row) for row in KERNEL] if able else []
+    kvm = os.access("/dev/kvm", os.R_OK | os.W_OK)
+    found.append(
+        Capability(
+            "KVM", kvm, "/dev/kvm" if kvm else "none", "microVMs run at full speed" if kvm else "microVMs run by TCG"
+        )
+    )
+    clab = probe_containerlab()
+    why = "both work" if clab is None else clab
+    found.append(
+        Capability(
+            "containerlab",
+            clab is None,
+            why,
+            "RUNTIME=auto takes containerlab" if clab is None else "RUNTIME=auto takes oci",
+            "labs/docker/install.sh, labs/docker/start.sh and labs/containerlab/build.sh" if clab is not None else "",
+        )
+    )
+    return found
+
+
+def _tool(tool: str) -> Capability:
+    path = shutil.which(tool)
+    return Capability(
+        tool,
+        path is not None,
+        path or "not installed",
+        "the oci runtime needs it",
+        f"closet doctor --install (Debian package {PACKAGES[tool]})",
+        needed=tool != "mmdebstrap" or rootfs.cached() is None,
+    )
+
+
+def _rootfs() -> Capability:
+    path = rootfs.cached()
+    return Capability(
+        "root filesystem", path is not None, str(path or "not built"), "the first `closet up` builds it, in about 20 s"
+    )
+
+
+def _size() -> Capability:
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 30
+    nodes = pages * 1024 // 30
+    return Capability("size", True, f"{os.cpu_count()} cores, {pages} GiB", f"memory for about {nodes} nodes of 30 MiB")
+
+
+def _try(action: Callable[[], object]) -> str:
+    """Why an action fails in a scratch network namespace, or "" if it does not."""
+    try:
+        fd = netns.new_netns({})
+        try:
+            with netns.inside(fd):
+                action()
+        finally:
+            os.close(fd)
+    except Exception as e:
+        return str(e) or type(e).__name__
+    return ""
+
+
+def _link(kind: str, **more: int) -> Callable[[], object]:
+    def make() -> None:
+        from pyroute2 import IPRoute
+
+        with IPRoute() as ipr:
+            ipr.link("add", ifname="probe", kind=kind, **more)
+
+    return make
+
+
+def _netem() -> None:
+    from pyroute2 import IPRoute
+
+    with IPRoute() as ipr:
+        ipr.link("add", ifname="probe", kind="veth")
+        ipr.tc("add", "netem", index=socket.if_nametoindex("probe"), handle="1:", delay=1000)
+
+
+def _rdma() -> None:
+    socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_RDMA).close()
+
+
+def _seed() -> None:
+    netns.write_sysctls({"net.ipv4.fib_multipath_hash_seed": 1})
+
+
+KERNEL: tuple[tuple[str, Callable[[], object], str, str, str, bool], ...] = (
+    ("veth", _link("veth"), "links", "no links", "a kernel with CONFIG_VETH", True),
+    ("hash seed", _seed, "tiers do not polarise", "tiers choose alike", "Linux 6.11 or newer", True),
+    ("VXLAN", _link("vxlan", vxlan_id=1), "EVPN tenants", "no EVPN tenants", "CONFIG_VXLAN", False),
+    ("VRF", _link("vrf", vrf_table=10), "VRFs as devices", "VRFs as network namespaces", "CONFIG_NET_VRF", False),
+    ("netem", _netem, "delay and loss by netem", "loss by eBPF only", "CONFIG_NET_SCH_NETEM", False),
+    ("RDMA", _rdma, "Soft-RoCE may work here", "RDMA hosts are microVMs", "CONFIG_INFINIBAND, rdma_rxe", False),
+)
+"""(name, probe, what follows if it works, if it does not, how to get it, needed)."""
+
+
+def _kernel(name: str, probe: Callable[[], object], works: str, lacks: str, get: str, needed: bool) -> Capability:
+    why = _try(probe)
+    return Capability(name, not why, why or f"Linux {platform.release()}", lacks if why else works, get, needed)
+
+
+def install_packages(say: Callable[[str], None]) -> None:
+    """Install the Debian packages of missing tools.
+
+    Raises:
+        EnvironmentFault: no apt-get, not root, or it failed.
+    """
+    missing = sorted({package for tool, package in PACKAGES.items() if shutil.which(tool) is None})
+    if not missing:
+        return
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        raise EnvironmentFault(f"cannot install {', '.join(missing)}: no apt-get or not root; install them by hand")
+    say(f"installing {', '.join(missing)}")
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for argv in (
+        ["apt-get", "update", "-qq"],
+        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing],
+    ):
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise EnvironmentFault(f"{' '.join(argv)}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
+    still = [t for t in PACKAGES if not Path(shutil.which(t) or "/nowhere").exists()]
+    if still:
+        raise EnvironmentFault(f"installed, and still not there: {', '.join(still)}")

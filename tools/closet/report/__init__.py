@@ -1,0 +1,1 @@
+"""Findings, measurements and pictures, in the forms people and programs read."""

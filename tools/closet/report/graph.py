@@ -1,0 +1,269 @@
+"""`Fabric` → picture: an SVG of the whole fabric. Pure, and the same fabric always gives the same bytes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from closet.plan.fabric import Fabric, Node, Role
+from closet.report.layout import SMALL, Box, layout, numbers_of, rails
+from closet.report.mermaid import mermaid
+from closet.report.svg import ROOT, STATES, element, rail_class, style, text
+
+__all__ = ["mermaid", "svg"]
+
+MARGIN = 28.0
+GUTTER = 84.0
+"""Room left of the fabric, for the names of the tiers."""
+HEADER = 92.0
+FOOTER = 6.0
+LEAST = 640.0
+"""Least width for the fabric: the legend fits beside it."""
+HOVERED = 800
+"""Links up to which each is wide enough to be hovered and shows a dot at its ports."""
+
+
+def svg(fabric: Fabric, *, marks: Mapping[str, str] | None = None) -> str:
+    """One self-contained SVG, for light and dark, readable in a browser and on a slide.
+
+    Args:
+        fabric: the plan.
+        marks: a state word a node: `bad` draws red, `ok` green, `warn` and any other word amber.
+            Names that are no node of the fabric are left out.
+    """
+    block = layout(fabric)
+    width = max(block.w, LEAST) + GUTTER + 2 * MARGIN
+    boxes = block.at(MARGIN + GUTTER + (max(block.w, LEAST) - block.w) / 2, HEADER)
+    known = {name: word for name, word in (marks or {}).items() if name in fabric.nodes}
+    picture = _Picture(fabric, boxes, known)
+    height = HEADER + block.h + FOOTER + MARGIN
+    drawn = element(
+        "svg",
+        element("style", "\n" + style()),
+        "\n",
+        element("rect", width="100%", height="100%", class_="bg"),
+        "\n",
+        *(f"{part}\n" for part in picture.parts(width)),
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {width:.0f} {height:.0f}",
+        width=f"{width:.0f}",
+        height=f"{height:.0f}",
+        class_=ROOT,
+        role="img",
+        aria_label=f"{fabric.name}: {fabric.summary()}",
+    )
+    return drawn + "\n"
+
+
+@dataclass
+class _Wire:
+    """A link on the paper; the ends are moved along their boxes once all links are known."""
+
+    upper: Box
+    lower: Box
+    kind: str
+    title: str
+    x: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    room: list[float] = field(default_factory=lambda: [0.0, 0.0])
+
+
+@dataclass(frozen=True)
+class _Picture:
+    fabric: Fabric
+    boxes: tuple[Box, ...]
+    marks: Mapping[str, str]
+
+    def parts(self, width: float) -> Iterator[str]:
+        """Everything on the background, from back to front."""
+        rail = rails(self.fabric)
+        wires = self._wires(rail)
+        hovered = len(wires) <= HOVERED
+        yield from _header(self.fabric, self.marks)
+        yield from _legend(self.fabric, rail, width)
+        yield from (_frame(b) for b in self.boxes if not b.nodes)
+        for kind in ("fabric", "hosts"):
+            chosen = [w for w in wires if (w.kind != "") == (kind == "hosts")]
+            yield _layer([_line(w, hovered=hovered) for w in chosen])
+        yield from self._tiers()
+        yield from (_label(b) for b in self.boxes if b.label)
+        yield from (self._node(b, rail) for b in self.boxes if b.nodes)
+        if hovered:
+            yield element("g", *(dot for w in wires for dot in _dots(w)), pointer_events="none")
+
+    def _wires(self, rail: Mapping[str, int]) -> list[_Wire]:
+        where = {n.name: b for b in self.boxes for n in b.nodes}
+        nic = {(h.name, p.name): i for h in self.fabric.hosts for i, p in enumerate(h.ports)}
+        wires = []
+        for link in self.fabric.links:
+            number = rail.get(link.a, nic.get((link.b, link.b_port), 0))
+            kind = rail_class(number) if self.fabric[link.b].is_host else ""
+            title = f"{link.a}:{link.a_port} - {link.b}:{link.b_port}"
+            wires.append(_Wire(where[link.a], where[link.b], kind, title))
+        _spread(wires)
+        return wires
+
+    def _tiers(self) -> Iterator[str]:
+        """The name of every tier, left of each of its rows."""
+        rows = {b.y + b.h / 2: b.nodes[0].role for b in self.boxes if b.nodes}
+        for y, role in sorted(rows.items()):
+            name = "leaves" if role is Role.LEAF else f"{role}s"
+            yield element("text", name, x=MARGIN, y=y + 4, font_size=12, class_="muted name")
+
+    def _node(self, box: Box, rail: Mapping[str, int]) -> str:
+        words = [self.marks[n.name] for n in box.nodes if n.name in self.marks]
+        states = [w if w in STATES else "warn" for w in words]
+        state = min(states, key=STATES.index) if states else ""
+        classes = f"node {box.nodes[0].role} {state}".strip()
+        inside = [element("title", text("\n".join(_tooltip(n, self.marks, box) for n in box.nodes)))]
+        inside += self._stack(box) if box.kind == "stack" else _single(box, rail.get(box.nodes[0].name))
+        if state and state != "ok":
+            inside += _badge(box, state, str(states.count(state)) if box.kind == "stack" else "!")
+        return element("g", *inside, class_=classes)
+
+    def _stack(self, box: Box) -> Iterator[str]:
+        """Several hosts: how many, and which, where there is room in all boxes alike."""
+        for offset in (6, 3, 0):
+            yield _rect(replace(box, x=box.x + offset, y=box.y + offset))
+        many = len(box.nodes)
+        if self.roomy:
+            yield from _lines(box, [(f"{many} hosts", box.size.name, "name mid"), (_span(box), 9, "mono mid")])
+        else:
+            yield from _lines(box, [(str(many), 13, "name mid"), ("hosts", 9, "mid")])
+
+    @cached_property
+    def roomy(self) -> bool:
+        """Whether every stack of hosts is wide enough to say which they are."""
+        return all(len(_span(b)) * 5.5 + 10 <= b.w for b in self.boxes if b.kind == "stack")
+
+
+def _span(box: Box) -> str:
+    return f"{box.nodes[0].name} … {box.nodes[-1].name}"
+
+
+def _spread(wires: list[_Wire]) -> None:
+    """Give every link its own place on the edge of its two boxes, in the order of what is at the other end."""
+    at: dict[tuple[int, int], list[tuple[float, int]]] = {}
+    box_of: dict[int, Box] = {}
+    for i, wire in enumerate(wires):
+        for end, (here, there) in enumerate(((wire.upper, wire.lower), (wire.lower, wire.upper))):
+            box_of[id(here)] = here
+            at.setdefault((id(here), end), []).append((there.middle, i))
+    for (key, end), others in at.items():
+        box = box_of[key]
+        step = min((box.w - 14) / max(len(others) - 1, 1), 16.0)
+        for n, (_, i) in enumerate(sorted(others)):
+            wires[i].room[end] = step
+            wires[i].x[end] = box.middle + (n - (len(others) - 1) / 2) * step
+
+
+def _line(wire: _Wire, *, hovered: bool) -> str:
+    place = {
+        "x1": wire.x[0],
+        "y1": wire.upper.y + wire.upper.h,
+        "x2": wire.x[1],
+        "y2": wire.lower.y,
+    }
+    title = element("title", text(wire.title))
+    classes = f"link {wire.kind}".strip()
+    if not hovered:
+        return element("line", title, class_=classes, **place)
+    return element(
+        "g", title, element("line", class_="hit", **place), element("line", class_=classes, **place), class_="wire"
+    )
+
+
+def _layer(lines: list[str]) -> str:
+    """Links of one kind: the more there are, the thinner and fainter."""
+    many = len(lines)
+    width, opacity = next(
+        (w, o)
+        for most, w, o in ((40, 1.5, 0.8), (160, 1.2, 0.6), (500, 1, 0.42), (2000, 0.8, 0.3), (1e9, 0.6, 0.15))
+        if many <= most
+    )
+    return element("g", "\n", "\n".join(lines), "\n", stroke_width=width, stroke_opacity=opacity)
+
+
+def _dots(wire: _Wire) -> Iterator[str]:
+    """The ports at both ends of a link, as large as their neighbours allow."""
+    for end, box, y in ((0, wire.upper, wire.upper.y + wire.upper.h), (1, wire.lower, wire.lower.y)):
+        if box.size is not SMALL and box.kind != "stack":
+            r = min(2.4, wire.room[end] * 0.4)
+            yield element("circle", cx=wire.x[end], cy=y, r=r, class_=f"end-dot {wire.kind}".strip())
+
+
+def _frame(box: Box) -> str:
+    return element("rect", x=box.x, y=box.y, width=box.w, height=box.h, rx=12, class_=f"frame {box.kind}")
+
+
+def _label(box: Box) -> str:
+    """A frame's name: at the end that no links leave."""
+    y = box.y + 20 if box.kind == "plane" else box.y + box.h - 12
+    return element("text", text(box.label), x=box.x + 14, y=y, font_size=12, class_="muted name")
+
+
+def _single(box: Box, rail: int | None) -> Iterator[str]:
+    """One node: its name, and its numbers as far as they fit."""
+    node, size = box.nodes[0], box.size
+    yield _rect(box)
+    if rail is not None:
+        yield element("rect", x=box.x + 5, y=box.y + 6, width=3.5, height=box.h - 12, rx=1.75, class_=rail_class(rail))
+    lines = [
+        (node.name if len(node.name) <= size.longest else f"{node.name[: size.longest - 1]}…", size.name, "name mid")
+    ]
+    lines += [(line, size.numbers, "mono mid") for line in numbers_of(node, size)]
+    yield from _lines(replace(box, x=box.x + 7, w=box.w - 7) if rail is not None else box, lines)
+
+
+def _lines(box: Box, lines: list[tuple[str, float, str]]) -> Iterator[str]:
+    """Text in the middle of a box, line below line."""
+    height = sum(size * 1.32 for _, size, _ in lines)
+    y = box.y + (box.h - height) / 2
+    for line, size, classes in lines:
+        y += size * 1.32
+        yield element("text", text(line), x=box.middle, y=y - size * 0.33, font_size=size, class_=classes)
+
+
+def _rect(box: Box) -> str:
+    return element("rect", x=box.x, y=box.y, width=box.w, height=box.h, rx=min(8, box.h / 5))
+
+
+def _badge(box: Box, state: str, word: str) -> Iterator[str]:
+    """What says "bad" without colour: a mark on the corner; on a stack, how many."""
+    x, y = box.x + box.w - 3, box.y + 3
+    yield element("circle", cx=x, cy=y, r=8, class_=f"badge {state}")
+    yield element("text", word, x=x, y=y + 4, font_size=11, class_="badge-mark mid")
+
+
+def _tooltip(node: Node, marks: Mapping[str, str], box: Box) -> str:
+    """What hovering a node shows: everything the plan gave it."""
+    address = "VIP" if node.is_host else "loopback"
+    head = f"{node.name}: {node.role}" + (f", {marks[node.name]}" if node.name in marks else "")
+    facts = [f"AS {node.asn}", f"{address} {node.loopback}"] + ([f"block {node.block}"] if node.block else [])
+    ports = [f"{p.name}{f' {p.rail}' if p.rail else ''} - {p.peer}:{p.peer_port}" for p in node.ports]
+    return "; ".join([head, *facts, *ports]) if box.kind == "stack" else "\n".join([head, *facts, *ports])
+
+
+def _header(fabric: Fabric, marks: Mapping[str, str]) -> Iterator[str]:
+    addressing = "a /31 a link" if fabric.numbered else "unnumbered (IPv6 link-local)"
+    bfd = f"BFD {fabric.bfd.interval} ms x {fabric.bfd.multiplier}" if fabric.bfd else "no BFD"
+    states = [f"{n} {word}" for word, n in sorted(Counter(marks.values()).items())]
+    facts = " · ".join([fabric.summary(), f"MTU {fabric.mtu}", addressing, bfd, *states])
+    yield element("text", text(fabric.name), x=MARGIN, y=MARGIN + 18, font_size=22, font_weight=700)
+    yield element("text", text(facts), x=MARGIN, y=MARGIN + 40, font_size=12.5, class_="muted")
+
+
+def _legend(fabric: Fabric, rail: Mapping[str, int], width: float) -> Iterator[str]:
+    """The colours of rails, or of NICs, at the top right."""
+    word = "rail" if rail else "NIC"
+    many = max(rail.values()) + 1 if rail else max((len(h.ports) for h in fabric.hosts), default=0)
+    if many < 2:
+        return
+    x = width - MARGIN - 54 * many
+    for i in range(many):
+        yield element(
+            "line", x1=x, y1=MARGIN + 12, x2=x + 14, y2=MARGIN + 12, stroke_width=3, class_=f"link {rail_class(i)}"
+        )
+        yield element("text", f"{word} {i + 1}", x=x + 18, y=MARGIN + 16, font_size=11, class_="muted")
+        x += 54

@@ -1,0 +1,99 @@
+"""Running checks on a live fabric: observe, judge, and never take a failed look for a good answer."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from closet.check import CHECKS, Check, NodeCheck
+from closet.errors import ProbeError, UsageError
+from closet.plan import Fabric
+from closet.records import Finding
+from closet.runtime.node import LiveNode
+
+
+@dataclass(slots=True)
+class Result:
+    """What one check found.
+
+    Attributes:
+        claims: how many single claims were judged.
+        seconds: how long it took.
+        error: why it could not be judged at all, else "".
+    """
+
+    check: str
+    claim: str
+    claims: int
+    findings: list[Finding] = field(default_factory=list)
+    seconds: float = 0.0
+    error: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether it was judged and nothing was found."""
+        return not self.findings and not self.error
+
+
+def select(names: Iterable[str]) -> list[Check]:
+    """The checks of these names, or all.
+
+    Raises:
+        UsageError: there is no such check.
+    """
+    wanted = list(names)
+    for name in wanted:
+        if name not in CHECKS:
+            raise UsageError(f"check {name!r}, allowed: {', '.join(CHECKS)}")
+    return [CHECKS[name] for name in wanted or CHECKS]
+
+
+def run(fabric: Fabric, nodes: Mapping[str, LiveNode], checks: Iterable[Check]) -> list[Result]:
+    """Run checks one after another; the nodes of a node check are looked at side by side."""
+    return [run_one(fabric, nodes, check) for check in checks]
+
+
+def run_one(fabric: Fabric, nodes: Mapping[str, LiveNode], check: Check) -> Result:
+    """Run one check."""
+    began = time.monotonic()
+    result = Result(check.name, check.claim, 0)
+    expected = check.expect(fabric)
+    if isinstance(check, NodeCheck):
+        _judge_nodes(fabric, nodes, check, expected, result)
+    else:
+        result.claims = check.count(expected)
+        try:
+            result.findings += check.judge(expected, check.observe(fabric, nodes, expected))
+        except ProbeError as e:
+            result.error = str(e)
+    result.findings.sort()
+    result.seconds = time.monotonic() - began
+    return result
+
+
+def _judge_nodes(
+    fabric: Fabric,
+    nodes: Mapping[str, LiveNode],
+    check: NodeCheck[Any, Any],
+    expected: Mapping[str, Any],
+    result: Result,
+) -> None:
+    def look(name: str) -> object:
+        try:
+            return check.observe(nodes[name], fabric)
+        except ProbeError as e:
+            return e
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        observed = dict(zip(expected, pool.map(look, expected), strict=True))
+    for name, want in expected.items():
+        result.claims += check.count(want)
+        got = observed[name]
+        if isinstance(got, ProbeError):
+            result.findings.append(Finding(name, check.name, "an answer", str(got).removeprefix(f"{name}: ")))
+        else:
+            result.findings += check.judge(name, want, got)

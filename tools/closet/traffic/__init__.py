@@ -1,0 +1,1 @@
+"""Packets: what is sent to see what the fabric does with it."""

@@ -1,0 +1,70 @@
+"""How flows spread: many UDP flows, one packet each, and the byte counters of every port they may take."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+from closet.errors import ProbeError
+from closet.observe.kernel import sent_bytes
+from closet.plan import Fabric
+from closet.records import Endpoint, Fan, Round, Stream
+from closet.runtime.node import LiveNode
+
+ROCE_PORT = 4791
+"""UDP destination port of RoCEv2 (IBTA annex A17): source ports are what tells its flows apart."""
+FIRST_SOURCE_PORT = 0xC000
+"""Where RoCEv2 source ports begin (Linux include/rdma/ib_verbs.h: IB_ROCE_UDP_ENCAP_VALID_PORT_MIN)."""
+PAYLOAD = 1200
+"""Bytes: large beside BGP's and BFD's packets, so that they do not count."""
+FRAME = 14 + 20 + 8 + PAYLOAD
+
+
+def spread(fabric: Fabric, nodes: Mapping[str, LiveNode], expected: Mapping[Fan, Round]) -> dict[Fan, dict[str, int]]:
+    """Send the streams of every round; fan → port → flows that left by it.
+
+    Raises:
+        ProbeError: a stream could not be sent.
+    """
+    found: dict[Fan, dict[str, int]] = {}
+    for this in dict.fromkeys(expected.values()):
+        fans = [fan for fan, its in expected.items() if its is this]
+        with ExitStack() as stack:
+            for target in dict.fromkeys(s.target for s in this.streams):
+                stack.enter_context(_sink(nodes[target.host], target))
+            before = {fan: sent_bytes(nodes[fan.node]) for fan in fans}
+            for stream in this.streams:
+                send(nodes[stream.source.host], stream)
+            after = {fan: sent_bytes(nodes[fan.node]) for fan in fans}
+        for fan in fans:
+            found[fan] = {p: round((after[fan][p] - before[fan][p]) / FRAME) for p in fan.ports}
+    return found
+
+
+def send(node: LiveNode, stream: Stream) -> None:
+    """One packet of every flow of a stream, each from a socket of its own as a QP would be.
+
+    Raises:
+        ProbeError: a packet could not be sent.
+    """
+    payload = bytes(PAYLOAD)
+    to = (str(stream.target.address), ROCE_PORT)
+    with node.netns():
+        for n in range(stream.flows):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+                try:
+                    if stream.source.port is not None:
+                        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, stream.source.port.encode())
+                    s.bind((str(stream.source.address), FIRST_SOURCE_PORT + n))
+                    s.sendto(payload, to)
+                except OSError as e:
+                    raise ProbeError(f"{stream.source}: UDP to {stream.target}: {e.strerror}") from None
+
+
+def _sink(node: LiveNode, target: Endpoint) -> socket.socket:
+    """Something that takes the packets, so that nobody answers them with ICMP."""
+    s = node.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((str(target.address), ROCE_PORT))
+    return s

@@ -1,0 +1,174 @@
+"""Does every endpoint reach every other it should: ICMP echo at full MTU, with DF, thousands at a time.
+
+One raw socket a source, in its host's network namespace. An echo reply's TTL tells how many routers it
+crossed, so one probe answers three questions: reached, at full size, over how many switches.
+"""
+
+from __future__ import annotations
+
+import errno
+import selectors
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from closet.errors import ProbeError
+from closet.plan import Fabric
+from closet.records import Endpoint, Pair
+from closet.runtime.node import LiveNode
+
+ECHO_REQUEST, ECHO_REPLY = 8, 0
+SOL_RAW, ICMP_FILTER = 255, 1
+"""include/uapi/linux/icmp.h"""
+INITIAL_TTL = 64
+IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2
+SO_RCVBUFFORCE = 33
+HEADERS = 28
+"""IPv4 and ICMP headers, in bytes."""
+WINDOW = 8
+"""Echoes a source may have in flight: more would only queue."""
+UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EPERM}
+
+
+@dataclass(slots=True)
+class _Source:
+    """A source endpoint: its socket, what it has still to ask, and what is in flight (destination → when)."""
+
+    socket: socket.socket
+    todo: deque[int]
+    flying: dict[int, float] = field(default_factory=dict)
+    tries: dict[int, int] = field(default_factory=dict)
+
+
+def reach(
+    fabric: Fabric,
+    nodes: Mapping[str, LiveNode],
+    expected: Mapping[Pair, frozenset[int]],
+    *,
+    seconds: float = 1.0,
+    attempts: int = 3,
+) -> dict[Pair, int | None]:
+    """Ask every pair; pair → switches crossed on the way back, or None if no answer came.
+
+    Args:
+        expected: the pairs; those with no hop count are not expected to answer, and are asked once.
+        seconds: how long an answer may take.
+        attempts: how often a pair that should answer is asked.
+
+    Raises:
+        ProbeError: a source could not ask at all.
+    """
+    return _Pinger(fabric, nodes, expected, seconds, attempts).run()
+
+
+class _Pinger:
+    def __init__(
+        self,
+        fabric: Fabric,
+        nodes: Mapping[str, LiveNode],
+        expected: Mapping[Pair, frozenset[int]],
+        seconds: float,
+        attempts: int,
+    ) -> None:
+        self._seconds = seconds
+        self._attempts = attempts
+        self._expected = expected
+        self._endpoints = list(dict.fromkeys(e for pair in expected for e in pair))
+        self._index = {e: i for i, e in enumerate(self._endpoints)}
+        self._payload = bytes(fabric.mtu - HEADERS - 4)
+        self._found: dict[Pair, int | None] = {}
+        self._sources: dict[int, _Source] = {}
+        todo: dict[int, deque[int]] = {}
+        for a, b in expected:
+            todo.setdefault(self._index[a], deque()).append(self._index[b])
+        for i, queue in todo.items():
+            queue.rotate(-i % max(len(queue), 1))  # not everybody asks the same one first
+            self._sources[i] = _Source(_open(nodes[self._endpoints[i].host], self._endpoints[i]), queue)
+
+    def run(self) -> dict[Pair, int | None]:
+        with selectors.EpollSelector() as selector:
+            for i, source in self._sources.items():
+                selector.register(source.socket, selectors.EVENT_READ, i)
+                self._ask(i)
+            while any(s.todo or s.flying for s in self._sources.values()):
+                for key, _ in selector.select(0.05):
+                    self._hear(key.data)
+                    self._ask(key.data)
+                self._give_up_late()
+        for source in self._sources.values():
+            source.socket.close()
+        return self._found
+
+    def _ask(self, i: int) -> None:
+        source = self._sources[i]
+        while source.todo and len(source.flying) < WINDOW:
+            j = source.todo.popleft()
+            pair = self._endpoints[i], self._endpoints[j]
+            if not self._send(source.socket, i, j):
+                self._found[pair] = None
+                continue
+            source.flying[j] = time.monotonic()
+            source.tries[j] = source.tries.get(j, 0) + 1
+
+    def _send(self, s: socket.socket, i: int, j: int) -> bool:
+        body = struct.pack("!I", j) + self._payload
+        head = struct.pack("!BBHHH", ECHO_REQUEST, 0, 0, i & 0xFFFF, j & 0xFFFF)
+        # All of the payload but the number is zero, so the checksum (RFC 1071) is that of the first words.
+        sum16 = sum(struct.unpack("!6H", head + body[:4]))
+        sum16 = (sum16 & 0xFFFF) + (sum16 >> 16)
+        checksum = ~(sum16 + (sum16 >> 16)) & 0xFFFF
+        head = struct.pack("!BBHHH", ECHO_REQUEST, 0, checksum, i & 0xFFFF, j & 0xFFFF)
+        try:
+            s.sendto(head + body, (str(self._endpoints[j].address), 0))
+        except OSError as e:
+            if e.errno in UNREACHABLE:
+                return False
+            raise ProbeError(f"{self._endpoints[i]}: echo to {self._endpoints[j]}: {e.strerror}") from None
+        return True
+
+    def _hear(self, i: int) -> None:
+        source = self._sources[i]
+        while True:
+            try:
+                data = source.socket.recv(64)
+            except BlockingIOError:
+                return
+            j = int.from_bytes(data[28:32], "big")
+            if len(data) < 32 or int.from_bytes(data[24:26], "big") != i & 0xFFFF or j >= len(self._endpoints):
+                continue
+            pair = self._endpoints[i], self._endpoints[j]
+            if pair in self._expected and self._found.get(pair) is None:
+                self._found[pair] = INITIAL_TTL - data[8]
+                source.flying.pop(j, None)
+
+    def _give_up_late(self) -> None:
+        now = time.monotonic()
+        for i, source in self._sources.items():
+            late = [j for j, sent in source.flying.items() if now - sent > self._seconds]
+            for j in late:
+                pair = self._endpoints[i], self._endpoints[j]
+                del source.flying[j]
+                if self._expected[pair] and source.tries[j] < self._attempts:
+                    source.todo.append(j)
+                else:
+                    self._found[pair] = None
+            if late:
+                self._ask(i)
+
+
+def _open(node: LiveNode, endpoint: Endpoint) -> socket.socket:
+    s = node.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
+    s.setsockopt(SOL_RAW, ICMP_FILTER, struct.pack("I", ~(1 << ECHO_REPLY) & 0xFFFFFFFF))
+    s.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+    s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20)
+    try:
+        if endpoint.port is not None:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, endpoint.port.encode())
+        s.bind((str(endpoint.address), 0))
+    except OSError as e:
+        s.close()
+        raise ProbeError(f"{endpoint}: cannot send from {endpoint.address}: {e.strerror}") from None
+    return s

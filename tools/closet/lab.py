@@ -149,8 +149,8 @@ def _already(folder: LabFolder, digest: str, runtime: str, progress: Progress) -
             progress.say(f"lab {folder.name} has nodes that died: starting it anew")
         elif state.digest != digest or runtime not in {"auto", state.runtime}:
             raise UsageError(
-                f"lab {folder.name}: runs already, with another intent or runtime (allowed: `closet down {folder.name}` "
-                f"first, or another --name)"
+                f"lab {folder.name}: runs already, with another intent or runtime "
+                f"(allowed: `closet down {folder.name}` first, or another --name)"
             )
         else:
             return lab

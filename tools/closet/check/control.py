@@ -17,7 +17,7 @@ def _daemons(fabric: Fabric) -> dict[str, frozenset[str]]:
     return dict.fromkeys(fabric.nodes, running)
 
 
-def _configs(fabric: Fabric) -> dict[str, tuple[str, ...]]:
+def _configs(fabric: Fabric) -> dict[str, frozenset[str]]:
     return {n.name: frr.config_lines(render_node(fabric, n)["frr.conf"]) for n in fabric}
 
 
@@ -29,12 +29,12 @@ def daemons(device: str, expected: frozenset[str], observed: frozenset[str]) -> 
 
 
 @node_check("FRR runs exactly the configuration it was given", observe=frr.running_config, expect=_configs)
-def config(device: str, expected: tuple[str, ...], observed: tuple[str, ...]) -> Iterator[Finding]:
+def config(device: str, expected: frozenset[str], observed: frozenset[str]) -> Iterator[Finding]:
     """A line FRR did not take, or has beyond what it was given; loading it returns no error for either."""
-    for line in dict.fromkeys(line for line in expected if line not in set(observed)):
-        yield Finding(device, "running configuration", repr(line.strip()), "no such line")
-    for line in dict.fromkeys(line for line in observed if line not in set(expected)):
-        yield Finding(device, "running configuration", "no such line", repr(line.strip()))
+    for line in sorted(expected - observed):
+        yield Finding(device, "running configuration", repr(line), "no such line")
+    for line in sorted(observed - expected):
+        yield Finding(device, "running configuration", "no such line", repr(line))
 
 
 @node_check(

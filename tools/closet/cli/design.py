@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -34,32 +35,8 @@ def plan_command(intent: Path, json_: bool) -> None:
 
 
 def _data(fabric: Fabric) -> dict[str, object]:
-    return {
-        "name": fabric.name,
-        "mtu": fabric.mtu,
-        "nodes": [
-            {
-                "name": n.name,
-                "role": n.role,
-                "asn": n.asn,
-                "loopback": n.loopback,
-                "block": n.block,
-                "ports": [
-                    {
-                        "name": p.name,
-                        "mac": p.mac,
-                        "peer": p.peer,
-                        "peer_port": p.peer_port,
-                        "address": p.address,
-                        "rail": p.rail,
-                    }
-                    for p in n.ports
-                ],
-            }
-            for n in fabric
-        ],
-        "links": [[f"{k.a}:{k.a_port}", f"{k.b}:{k.b_port}"] for k in fabric.links],
-    }
+    links = [[f"{k.a}:{k.a_port}", f"{k.b}:{k.b_port}"] for k in fabric.links]
+    return {"name": fabric.name, "mtu": fabric.mtu, "nodes": [asdict(n) for n in fabric], "links": links}
 
 
 @click.command("render")

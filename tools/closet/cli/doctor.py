@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 from closet.cli.show import as_json, table
@@ -19,9 +21,7 @@ def doctor(ctx: click.Context, install: bool, json_: bool) -> None:
         install_packages(click.echo)
     found = examine()
     if json_:
-        as_json(
-            [{"name": c.name, "works": c.works, "detail": c.detail, "follows": c.follows, "get": c.get} for c in found]
-        )
+        as_json([asdict(c) for c in found])
     else:
         table(
             ("", "what", "here", "what follows for a lab"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -98,18 +99,6 @@ def _data(lab: Lab, timings: dict[str, float]) -> dict[str, object]:
         "why": lab.state.why,
         "fresh": lab.fresh,
         "timings": timings,
-        "nodes": {
-            n.name: {"role": n.role, "asn": n.asn, "loopback": n.loopback, "pid": lab.nodes[n.name].pid}
-            for n in lab.fabric
-        },
-        "results": [
-            {
-                "check": r.check,
-                "claims": r.claims,
-                "findings": [str(f) for f in r.findings],
-                "error": r.error,
-                "seconds": r.seconds,
-            }
-            for r in lab.results
-        ],
+        "nodes": [{"name": n.name, "role": n.role, "pid": lab.nodes[n.name].pid} for n in lab.fabric],
+        "results": [asdict(r) for r in lab.results],
     }

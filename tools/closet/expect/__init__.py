@@ -1,9 +1,9 @@
 """What the plan promises, in the records that observers make. Never reads a live node."""
 
+from closet.expect.knocks import expected_knocks
 from closet.expect.reach import endpoints, expected_hops
 from closet.expect.routes import expected_fibs
 from closet.expect.sessions import expected_sessions
-from closet.expect.knocks import expected_knocks
 from closet.expect.spread import expected_spread
 from closet.expect.tables import expected_table_bounds
 

@@ -100,7 +100,7 @@ def _parse(text: str, source: str) -> tuple[dict[str, Any], dict[tuple[str | int
             f"{source}: a {root.tag.rpartition(':')[2]}, expected a mapping of words (see `closet schema`)"
         )
     lines: dict[tuple[str | int, ...], int] = {}
-    _walk(root, (), lines, set(), source)
+    _walk(root, (), root.start_mark.line + 1, lines, set(), source)
     try:
         data: dict[str, Any] = yaml.load(text, Loader=_Loader)  # noqa: S506  a safe loader by another name
     except Exception as e:  # PyYAML's constructors let slip whatever float(), int() or a regex came across
@@ -135,12 +135,12 @@ def _check_depth(text: str, source: str) -> None:
 def _walk(
     node: yaml.Node,
     at: tuple[str | int, ...],
+    line: int,
     lines: dict[tuple[str | int, ...], int],
     above: set[int],
     source: str,
 ) -> None:
     """Note the line of every place; refuse a value inside itself, too many aliases and a key given twice."""
-    line = node.start_mark.line + 1
     lines[at] = line
     if id(node) in above:
         raise IntentError(f"{source}:{line}: {_place(at)}: refers to itself, allowed: values that end")
@@ -151,7 +151,7 @@ def _walk(
     inside = above | {id(node)}
     if isinstance(node, yaml.SequenceNode):
         for i, item in enumerate(node.value):
-            _walk(item, (*at, i), lines, inside, source)
+            _walk(item, (*at, i), item.start_mark.line + 1, lines, inside, source)
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode) or key.tag not in WORD_TAGS:
@@ -166,7 +166,7 @@ def _walk(
                     f"{source}:{key.start_mark.line + 1}: {_place(here)}: given twice "
                     f"(first on line {lines[here]}), allowed: once"
                 )
-            _walk(value, here, lines, inside, source)
+            _walk(value, here, key.start_mark.line + 1, lines, inside, source)
 
 
 def _place(at: tuple[str | int, ...]) -> str:

@@ -6,7 +6,6 @@ import socket
 from ipaddress import IPv4Network
 from typing import Any
 
-from closet.errors import ProbeError
 from closet.observe.vty import ask, ask_json
 from closet.plan import Fabric
 from closet.records import Fib, Session
@@ -27,17 +26,28 @@ def daemons(node: LiveNode, fabric: Fabric) -> frozenset[str]:
     return frozenset(alive)
 
 
-def running_config(node: LiveNode, fabric: Fabric) -> tuple[str, ...]:
-    """What FRR runs with, as the lines of `show running-config` without comments and headings."""
-    text = node.run("vtysh", "-c", "show running-config").stdout
-    return config_lines(text)
+def running_config(node: LiveNode, fabric: Fabric) -> frozenset[str]:
+    """What FRR runs with: the lines of every daemon's `show running-config`, each with the blocks it is in."""
+    lines: set[str] = set()
+    for daemon in ("mgmtd", "zebra", "bgpd", *(("bfdd",) if fabric.bfd else ())):
+        lines |= config_lines(ask(node, daemon, "show running-config")[0])
+    return frozenset(lines)
 
 
-def config_lines(text: str) -> tuple[str, ...]:
-    """The lines of a configuration that say something."""
-    lines = [line.rstrip() for line in text.splitlines()]
-    said = (line for line in lines if line and not line.lstrip().startswith("!"))
-    return tuple(line for line in said if not line.startswith(("Building ", "Current ", "frr version ", "end")))
+def config_lines(text: str) -> frozenset[str]:
+    """The lines of a configuration that say something, each behind the headings of the blocks it is in."""
+    found = set()
+    above: list[tuple[int, str]] = []
+    for raw in text.splitlines():
+        line = raw.strip()
+        if not line or line.startswith(("!", "exit", "Building ", "Current ", "frr version ", "service ", "end")):
+            continue
+        indent = len(raw) - len(raw.lstrip())
+        while above and above[-1][0] >= indent:
+            above.pop()
+        found.add(" / ".join([*(words for _, words in above), line]))
+        above.append((indent, line))
+    return frozenset(found)
 
 
 def sessions(node: LiveNode, fabric: Fabric) -> dict[str, Session]:
@@ -71,18 +81,11 @@ def rib(node: LiveNode, fabric: Fabric) -> Fib:
         for route in candidates:
             if route.get("selected") and route.get("installed"):
                 hops = route["nexthops"]
-                ports = {h.get("interfaceName") for h in hops if h.get("fib") and not h.get("duplicate")}
+                ports = {h.get("interfaceName") for h in hops if _used(h)}
                 routes[IPv4Network(prefix)] = frozenset(p for p in ports if p)
     return routes
 
 
-def answer(node: LiveNode, daemon: str, command: str) -> str:
-    """The text a daemon answers to one command.
-
-    Raises:
-        ProbeError: see `vty.ask`.
-    """
-    return ask(node, daemon, command)[0]
-
-
-__all__ = ["ProbeError", "answer", "bgp_table_size", "config_lines", "daemons", "rib", "running_config", "sessions"]
+def _used(hop: dict[str, Any]) -> bool:
+    """Whether a next hop forwards: FRR 10.3 leaves `fib` set on one whose link is down, and unsets `active`."""
+    return bool(hop.get("fib") and hop.get("active") and not hop.get("duplicate"))

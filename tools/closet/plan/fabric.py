@@ -167,4 +167,4 @@ class Fabric:
             for n, r in counts
             if n
         ]
-        return ", ".join([*words, f"{len(self.links)} links"])
+        return ", ".join([*words, f"{len(self.links)} link{'s' if len(self.links) != 1 else ''}"])

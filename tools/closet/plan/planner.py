@@ -208,6 +208,6 @@ def _check_unique(intent: Intent, fabric: Fabric) -> None:
             raise IntentError(f"{intent.name}: bgp.asns: AS {node.asn} of {node.name}, allowed: at most {MAX_ASN}")
         if asn_of.setdefault(node.asn, owner) != owner:
             raise IntentError(
-                f"{intent.name}: bgp.asns: AS {node.asn} would be {owner}'s and {asn_of[node.asn]}'s, "
+                f"{intent.name}: bgp.asns: AS {node.asn} would be of {owner} and of {asn_of[node.asn]}, "
                 f"allowed: one a node (or a tier in bgp.asns.shared)"
             )

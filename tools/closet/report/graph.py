@@ -18,9 +18,10 @@ MARGIN = 28.0
 GUTTER = 84.0
 """Room left of the fabric, for the names of the tiers."""
 HEADER = 92.0
-FOOTER = 6.0
-LEAST = 640.0
-"""Least width for the fabric: the legend fits beside it."""
+LEAST = 560.0
+"""Least width for the fabric."""
+ENTRY = 62.0
+"""Width of one rail in the legend."""
 HOVERED = 800
 """Links up to which each is wide enough to be hovered and shows a dot at its ports."""
 
@@ -33,19 +34,19 @@ def svg(fabric: Fabric, *, marks: Mapping[str, str] | None = None) -> str:
         marks: a state word a node: `bad` draws red, `ok` green, `warn` and any other word amber.
             Names that are no node of the fabric are left out.
     """
-    block = layout(fabric)
-    width = max(block.w, LEAST) + GUTTER + 2 * MARGIN
-    boxes = block.at(MARGIN + GUTTER + (max(block.w, LEAST) - block.w) / 2, HEADER)
     known = {name: word for name, word in (marks or {}).items() if name in fabric.nodes}
-    picture = _Picture(fabric, boxes, known)
-    height = HEADER + block.h + FOOTER + MARGIN
+    block, facts = layout(fabric), _facts(fabric, known)
+    inner = max(block.w, LEAST, len(facts) * 6.4 - GUTTER)
+    boxes = block.at(MARGIN + GUTTER + (inner - block.w) / 2, HEADER)
+    legend = _legend(fabric, MARGIN + GUTTER, HEADER + block.h + MARGIN, inner)
+    width, height = inner + GUTTER + 2 * MARGIN, HEADER + block.h + MARGIN + 20 * len(legend)
     drawn = element(
         "svg",
         element("style", "\n" + style()),
         "\n",
         element("rect", width="100%", height="100%", class_="bg"),
         "\n",
-        *(f"{part}\n" for part in picture.parts(width)),
+        *(f"{part}\n" for part in (*_header(fabric, facts), *_Picture(fabric, boxes, known).parts(), *legend)),
         xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {width:.0f} {height:.0f}",
         width=f"{width:.0f}",
@@ -75,13 +76,11 @@ class _Picture:
     boxes: tuple[Box, ...]
     marks: Mapping[str, str]
 
-    def parts(self, width: float) -> Iterator[str]:
-        """Everything on the background, from back to front."""
+    def parts(self) -> Iterator[str]:
+        """The fabric, from back to front."""
         rail = rails(self.fabric)
         wires = self._wires(rail)
         hovered = len(wires) <= HOVERED
-        yield from _header(self.fabric, self.marks)
-        yield from _legend(self.fabric, rail, width)
         yield from (_frame(b) for b in self.boxes if not b.nodes)
         for kind in ("fabric", "hosts"):
             chosen = [w for w in wires if (w.kind != "") == (kind == "hosts")]
@@ -152,7 +151,7 @@ def _spread(wires: list[_Wire]) -> None:
             at.setdefault((id(here), end), []).append((there.middle, i))
     for (key, end), others in at.items():
         box = box_of[key]
-        step = min((box.w - 14) / max(len(others) - 1, 1), 16.0)
+        step = min((box.w - 24) / max(len(others) - 1, 1), 16.0)
         for n, (_, i) in enumerate(sorted(others)):
             wires[i].room[end] = step
             wires[i].x[end] = box.middle + (n - (len(others) - 1) / 2) * step
@@ -199,7 +198,7 @@ def _frame(box: Box) -> str:
 
 def _label(box: Box) -> str:
     """A frame's name: at the end that no links leave."""
-    y = box.y + 20 if box.kind == "plane" else box.y + box.h - 12
+    y = box.y + 20 if box.kind == "plane" else box.y + box.h - 9
     return element("text", text(box.label), x=box.x + 14, y=y, font_size=12, class_="muted name")
 
 
@@ -245,25 +244,32 @@ def _tooltip(node: Node, marks: Mapping[str, str], box: Box) -> str:
     return "; ".join([head, *facts, *ports]) if box.kind == "stack" else "\n".join([head, *facts, *ports])
 
 
-def _header(fabric: Fabric, marks: Mapping[str, str]) -> Iterator[str]:
+def _facts(fabric: Fabric, marks: Mapping[str, str]) -> str:
+    """What the fabric is, in one line."""
     addressing = "a /31 a link" if fabric.numbered else "unnumbered (IPv6 link-local)"
     bfd = f"BFD {fabric.bfd.interval} ms x {fabric.bfd.multiplier}" if fabric.bfd else "no BFD"
     states = [f"{n} {word}" for word, n in sorted(Counter(marks.values()).items())]
-    facts = " · ".join([fabric.summary(), f"MTU {fabric.mtu}", addressing, bfd, *states])
+    return " · ".join([fabric.summary(), f"MTU {fabric.mtu}", addressing, bfd, *states])
+
+
+def _header(fabric: Fabric, facts: str) -> Iterator[str]:
     yield element("text", text(fabric.name), x=MARGIN, y=MARGIN + 18, font_size=22, font_weight=700)
     yield element("text", text(facts), x=MARGIN, y=MARGIN + 40, font_size=12.5, class_="muted")
 
 
-def _legend(fabric: Fabric, rail: Mapping[str, int], width: float) -> Iterator[str]:
-    """The colours of rails, or of NICs, at the top right."""
+def _legend(fabric: Fabric, x: float, y: float, width: float) -> list[str]:
+    """The colours of rails, or of NICs, in lines no wider than the fabric; none where there is one colour."""
+    rail = rails(fabric)
     word = "rail" if rail else "NIC"
     many = max(rail.values()) + 1 if rail else max((len(h.ports) for h in fabric.hosts), default=0)
-    if many < 2:
-        return
-    x = width - MARGIN - 54 * many
-    for i in range(many):
-        yield element(
-            "line", x1=x, y1=MARGIN + 12, x2=x + 14, y2=MARGIN + 12, stroke_width=3, class_=f"link {rail_class(i)}"
-        )
-        yield element("text", f"{word} {i + 1}", x=x + 18, y=MARGIN + 16, font_size=11, class_="muted")
-        x += 54
+    each = int(width // ENTRY)
+    lines = [range(first, min(first + each, many)) for first in range(0, many, each)] if many > 1 else []
+    return [
+        element("g", *(_entry(f"{word} {i + 1}", i, x + ENTRY * n, y + 20 * row) for n, i in enumerate(line)))
+        for row, line in enumerate(lines)
+    ]
+
+
+def _entry(name: str, rail: int, x: float, y: float) -> str:
+    line = element("line", x1=x, y1=y, x2=x + 14, y2=y, stroke_width=3, class_=f"link {rail_class(rail)}")
+    return line + element("text", name, x=x + 19, y=y + 4, font_size=11, class_="muted")

@@ -15,7 +15,7 @@ LIMIT = 2840.0
 """Width no row outgrows: what is wider continues below."""
 GAP = 10.0
 PAD = 14.0
-CAPTION = 20.0
+CAPTION = 24.0
 """Height of a frame's label."""
 
 
@@ -37,7 +37,10 @@ SIZES = (FULL, MEDIUM, SMALL)
 STACK = Size(2, 44.0, 11.5, 9.0, 22)
 """Several hosts in one box."""
 
-LADDER = ((FULL, FULL), (FULL, MEDIUM), (MEDIUM, SMALL), (FULL, STACK), (MEDIUM, STACK), (SMALL, STACK))
+LADDER = (
+    *((FULL, FULL), (FULL, MEDIUM), (MEDIUM, FULL), (MEDIUM, MEDIUM), (MEDIUM, SMALL)),
+    *((FULL, STACK), (MEDIUM, STACK), (SMALL, STACK)),
+)
 """Sizes of leaves and hosts, richest first."""
 
 
@@ -255,6 +258,6 @@ def _framed(block: Block, kind: str, label: str) -> Block:
     """The block in a tinted frame; just the block where there is nothing to say."""
     if not label:
         return block
-    w, h = block.w + 2 * PAD, block.h + PAD + PAD / 2 + CAPTION
-    top = PAD / 2 + CAPTION if kind == "plane" else PAD
+    w, h = block.w + 2 * PAD, block.h + PAD + 4 + CAPTION
+    top = 4 + CAPTION if kind == "plane" else PAD
     return Block(w, h, (Box(0, 0, w, h, kind, label=label), *block.at(PAD, top)))

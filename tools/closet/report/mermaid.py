@@ -8,22 +8,13 @@ from dataclasses import dataclass, field
 
 from closet.plan.fabric import Fabric, Node, Role
 from closet.report.layout import Pod, pods, rails
+from closet.report.svg import LIGHT
 
 HOSTS = 16
 """Hosts drawn one by one; above, those on the same leaves are one box."""
 EDGES = 400
 """Edges drawn one by one: Mermaid refuses more than 500 (its maxEdges)."""
-RESERVED = frozenset(["call", "class", "click", "default", "end", "graph", "href", "style", "subgraph"])
-"""Words of Mermaid's own grammar."""
-
-CLASSES = """\
-  classDef superspine fill:#ede9fe,stroke:#7c3aed,color:#4c1d95
-  classDef spine fill:#dbeafe,stroke:#2563eb,color:#1e3a8a
-  classDef leaf fill:#d3f5ee,stroke:#0d9488,color:#134e4a
-  classDef host fill:#f8fafc,stroke:#7c8aa0,color:#1e293b"""
-
-COLOURS = ("#2563eb", "#ea580c", "#16a34a", "#9333ea", "#0891b2", "#ca8a04", "#db2777", "#92552b")
-"""Rails, as in the SVG."""
+COLOURS = LIGHT["rails"].split()
 
 
 @dataclass
@@ -34,11 +25,14 @@ class _Chart:
     id_of: dict[str, str] = field(default_factory=dict)
     parent: dict[str, str] = field(default_factory=dict)
     open: list[str] = field(default_factory=list)
+    frames: list[str] = field(default_factory=list)
 
     def start(self, name: str, label: str) -> None:
         """Open a subgraph."""
         self._say(f'subgraph {name}["{label}"]')
         self.open.append(name)
+        self.frames.append(name)
+        self._say("direction TB")
 
     def close(self) -> None:
         """End the subgraph opened last."""
@@ -60,15 +54,25 @@ def mermaid(fabric: Fabric) -> str:
     """A Mermaid flowchart of the fabric, to stand in a ```` ```mermaid ```` block.
 
     More than 16 hosts are drawn as one box for those on the same leaves; beyond what Mermaid draws, links between
-    switches are drawn as one edge between their tiers, with their number.
+    switches are drawn as one edge between their tiers, with their number. Every switch is in it, so some hundreds
+    are too many for a README: Mermaid takes 50,000 characters.
     """
     chart = _Chart()
     if top := fabric.role(Role.SUPERSPINE):
         _nodes(chart, "Superspines", "superspines", top)
-    for pod in pods(fabric):
+    for pod in reversed(pods(fabric)):  # Mermaid puts the subgraph given last first
         _pod(chart, pod, alone=len(fabric.hosts) <= HOSTS)
+    frames = f"  class {','.join(chart.frames)} frame"
     title = f"---\ntitle: {json.dumps(fabric.name)}\n---"
-    return "\n".join([title, "graph TB", CLASSES, *chart.lines, *_edges(fabric, chart)]) + "\n"
+    return "\n".join([title, "graph TB", *_classes(), *chart.lines, *_edges(fabric, chart), frames]) + "\n"
+
+
+def _classes() -> Iterator[str]:
+    """A class a role; frames are clear, so that they suit light pages and dark ones."""
+    for role in Role:
+        fill, stroke, ink = LIGHT[role].split()
+        yield f"  classDef {role} fill:{fill},stroke:{stroke},color:{ink}"
+    yield "  classDef frame fill:transparent,stroke:#94a3b8,color:#64748b"
 
 
 def _pod(chart: _Chart, pod: Pod, *, alone: bool) -> None:
@@ -86,7 +90,7 @@ def _pod(chart: _Chart, pod: Pod, *, alone: bool) -> None:
             for group in with_hosts:
                 _hosts(chart, f"{mark}H{group.number}", group.hosts, alone=alone)
             chart.close()
-    for group in pod.groups:
+    for group in reversed(pod.groups):
         if len(group.leaves) > 1:
             chart.start(f"{mark}G{group.number}", f"group {group.number}")
             for leaf in group.leaves:
@@ -136,8 +140,7 @@ def _times(chart: _Chart, a: str, b: str, many: int) -> str:
     """How many links an edge stands for, where its ends do not say it already."""
     if a not in chart.parent:
         return f'|"{many} links"|'
-    stacked = chart.id_of.get(b) is None and b[0].isupper()
-    return f'|"{many} x"|' if many > 1 and not stacked else ""
+    return f'|"{many} x"|' if many > 1 and not b[0].isupper() else ""
 
 
 def _bundled(fabric: Fabric, chart: _Chart, count: dict[tuple[str, str], int]) -> dict[tuple[str, str], int]:
@@ -151,8 +154,11 @@ def _bundled(fabric: Fabric, chart: _Chart, count: dict[tuple[str, str], int]) -
 
 
 def _id(node: Node) -> str:
-    """A name Mermaid reads as one word; boxes that are no node begin with a capital, which no name does."""
-    return node.name.replace("-", "_") + ("_" if node.name in RESERVED else "")
+    """A name Mermaid reads as one word, and as none of its own words, which are letters only.
+
+    No name holds a capital, so none is also that of a box that is no node.
+    """
+    return node.name.replace("-", "_") + ("_N" if node.name.isalpha() else "")
 
 
 def _label(node: Node) -> str:

@@ -24,7 +24,9 @@ def junit_xml(lab: str, results: list[Result]) -> str:
         time=f"{sum(r.seconds for r in results):.3f}",
     )
     for r in results:
-        case = ElementTree.SubElement(suite, "testcase", classname=f"closet.{lab}", name=r.check, time=f"{r.seconds:.3f}")
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=f"closet.{lab}", name=r.check, time=f"{r.seconds:.3f}"
+        )
         if r.findings:
             failure = ElementTree.SubElement(case, "failure", message=f"{len(r.findings)} findings: {r.claim}")
             failure.text = "\n".join(map(str, r.findings))

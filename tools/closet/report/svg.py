@@ -13,7 +13,7 @@ STATES = ("bad", "warn", "ok")
 ROOT = "closet-graph"
 """Class of the picture: every rule is below it, so the picture can stand inline in a page."""
 
-_LIGHT = {
+LIGHT = {
     "bg": "#ffffff",
     "ink": "#0f172a",
     "muted": "#64748b",
@@ -30,6 +30,7 @@ _LIGHT = {
     "ok": "#dcfce7 #16a34a #14532d",
     "rails": "#2563eb #ea580c #16a34a #9333ea #0891b2 #ca8a04 #db2777 #92552b",
 }
+"""Colours on white: of nodes and frames fill, line and text; of rails one after the other."""
 
 _DARK = {
     "bg": "#0b1220",
@@ -91,7 +92,7 @@ def rail_class(rail: int) -> str:
 def style() -> str:
     """The style sheet: plain colours first, since slide programs know no variables and no media queries."""
     dark = "".join(f"  {line}\n" for line in _colours(_DARK).splitlines())
-    return _SHAPE + _colours(_LIGHT) + f"@media (prefers-color-scheme: dark) {{\n{dark}}}\n"
+    return _SHAPE + _colours(LIGHT) + f"@media (prefers-color-scheme: dark) {{\n{dark}}}\n"
 
 
 def _colours(palette: dict[str, str]) -> str:

@@ -2,16 +2,55 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+
 from closet.errors import UsageError
+from closet.runtime import engine
+from closet.runtime.containerlab import ContainerlabRuntime
 from closet.runtime.oci import OciRuntime
 from closet.runtime.protocol import Runtime
 
+RUNTIMES: dict[str, type[OciRuntime] | type[ContainerlabRuntime]] = {
+    "oci": OciRuntime,
+    "containerlab": ContainerlabRuntime,
+}
+
 
 def choose(wanted: str) -> tuple[Runtime, str]:
-    if wanted not in {"auto", "oci"}:
-        raise UsageError(f"runtime {wanted!r}, allowed: auto, oci, containerlab")
-    return OciRuntime(), "oci runtime"
+    """The runtime for a new lab, and one line that says which and why.
+
+    Args:
+        wanted: `oci`, `containerlab`, or `auto`: containerlab where it works, else oci.
+
+    Raises:
+        UsageError: there is no runtime of that name.
+    """
+    if wanted == "auto":
+        reason = probe_containerlab()
+        if reason is not None:
+            return OciRuntime(), f"oci runtime ({reason})"
+        return ContainerlabRuntime(), f"containerlab runtime (Docker engine {engine.version()} answers)"
+    if wanted not in RUNTIMES:
+        raise UsageError(f"runtime {wanted!r}, allowed: auto, {', '.join(RUNTIMES)}")
+    return RUNTIMES[wanted](), f"{wanted} runtime (asked for)"
 
 
 def named(name: str | None) -> list[Runtime]:
-    return [OciRuntime()]
+    """The runtime of that name; all of them where nobody knows any more which one made a lab."""
+    return [RUNTIMES[name]()] if name in RUNTIMES else [runtime() for runtime in RUNTIMES.values()]
+
+
+def probe_containerlab() -> str | None:
+    """Why containerlab cannot run labs here, in a few words; None if it can. Costs nothing where there is no engine."""
+    if (reason := engine.why_not()) is not None:
+        return reason
+    if shutil.which("containerlab") is None:
+        return "containerlab is not installed"
+    settings = os.environ | {"CLAB_VERSION_CHECK": "disable"}
+    try:
+        done = subprocess.run(["containerlab", "version"], capture_output=True, env=settings, timeout=5.0, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "containerlab does not run"
+    return None if done.returncode == 0 else "containerlab does not run"

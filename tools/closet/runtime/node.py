@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -104,6 +105,30 @@ class LiveNode:
             why = (p.stderr or p.stdout).strip().splitlines()[-1:] or ["no output"]
             raise ProbeError(f"{self.name}: {' '.join(command)}: returned {p.returncode}: {why[0]}")
         return done
+
+    def vtysh(self, *commands: str) -> str:
+        """What vtysh says to these commands, given one after another.
+
+        Raises:
+            ProbeError: see `run`; or a command is unknown.
+        """
+        done = self.run("vtysh", *(word for c in commands for word in ("-c", c)))
+        for line in done.stdout.splitlines():
+            if line.startswith("% "):
+                raise ProbeError(f"{self.name}: vtysh: {line} ({'; '.join(commands)})")
+        return done.stdout
+
+    def vtysh_json(self, command: str) -> Any:
+        """The answer to a `show ... json` command.
+
+        Raises:
+            ProbeError: see `vtysh`; or the answer is not JSON.
+        """
+        text = self.vtysh(command)
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise ProbeError(f"{self.name}: {command!r} gave no JSON: {text.strip()[:80]!r}") from None
 
     def popen(self, *command: str, **kwargs: Any) -> subprocess.Popen[bytes]:
         """Start a command in the node; the caller ends it."""

@@ -24,13 +24,14 @@ ECHO_REQUEST, ECHO_REPLY = 8, 0
 SOL_RAW, ICMP_FILTER = 255, 1
 """include/uapi/linux/icmp.h"""
 INITIAL_TTL = 64
-IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2
+IP_MTU_DISCOVER, IP_PMTUDISC_PROBE = 10, 3
+"""include/uapi/linux/in.h: DF on every packet, and no regard for a path MTU learned before."""
 SO_RCVBUFFORCE = 33
 HEADERS = 28
 """IPv4 and ICMP headers, in bytes."""
 WINDOW = 8
 """Echoes a source may have in flight: more would only queue."""
-UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EPERM}
+UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EMSGSIZE, errno.EACCES, errno.EPERM}
 
 
 @dataclass(slots=True)
@@ -162,7 +163,7 @@ class _Pinger:
 def _open(node: LiveNode, endpoint: Endpoint) -> socket.socket:
     s = node.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
     s.setsockopt(SOL_RAW, ICMP_FILTER, struct.pack("I", ~(1 << ECHO_REPLY) & 0xFFFFFFFF))
-    s.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+    s.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)
     s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20)
     try:
         if endpoint.port is not None:

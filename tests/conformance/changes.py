@@ -1,0 +1,79 @@
+"""Changes to a running fabric, each a context that takes itself back, and waits with deadlines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from closet.lab import Lab
+from closet.plan import Link
+from closet.runtime.boot import phases
+
+T = TypeVar("T")
+QUICK = ("daemons", "config", "sessions", "rib", "fib", "links", "settings")
+
+
+def eventually(look: Callable[[], T], seconds: float = 30.0) -> T:
+    """Call `look` until its assertions hold; at the deadline, its last failure is the test's."""
+    try:
+        return Retrying(
+            stop=stop_after_delay(seconds), wait=wait_fixed(0.1), retry=retry_if_exception_type(AssertionError)
+        )(look)
+    except RetryError as e:
+        raise e.last_attempt.exception() from None
+
+
+def wait_until_clean(lab: Lab) -> None:
+    """Until the fabric is as planned again."""
+
+    def look() -> None:
+        found = [str(f) for r in lab.check(*QUICK) for f in (r.findings or ([r.error] if r.error else []))]
+        assert found == []
+
+    eventually(look)
+
+
+@contextmanager
+def setting(lab: Lab, node: str, name: str, value: int) -> Iterator[None]:
+    """A kernel setting with another value."""
+    path = "/proc/sys/" + name.replace(".", "/")
+    before = lab[node].run("cat", path).stdout.strip()
+    lab[node].run("sh", "-c", f"echo {value} > {path}")
+    try:
+        yield
+    finally:
+        lab[node].run("sh", "-c", f"echo {before} > {path}")
+
+
+@contextmanager
+def link_down(lab: Lab, link: Link) -> Iterator[None]:
+    """A link with one end down: both ends lose carrier."""
+    lab[link.a].run("ip", "link", "set", link.a_port, "down")
+    try:
+        yield
+    finally:
+        lab[link.a].run("ip", "link", "set", link.a_port, "up")
+
+
+@contextmanager
+def vtysh(lab: Lab, node: str, change: list[str], revert: list[str]) -> Iterator[None]:
+    """A configuration change by vtysh, and the lines that take it back."""
+    lab[node].vtysh("configure terminal", *change)
+    try:
+        yield
+    finally:
+        lab[node].vtysh("configure terminal", *revert)
+
+
+@contextmanager
+def daemon_killed(lab: Lab, node: str, daemon: str) -> Iterator[None]:
+    """A daemon that died, and is started again as at boot."""
+    start = next(line for line in phases(lab.fabric, lab.fabric[node]) if f"/{daemon} -d" in line)
+    lab[node].run("pkill", "-KILL", "-x", daemon)
+    try:
+        yield
+    finally:
+        lab[node].run("sh", "-c", f"({start}) </dev/null >/dev/null 2>&1")

@@ -1,0 +1,32 @@
+"""What only this suite needs beside the plugin: changes to a running fabric that are surely taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from closet.lab import Lab
+from closet.records import Finding
+
+from . import changes
+
+
+@pytest.fixture
+def settled(lab: Lab) -> Iterator[Callable[[], None]]:
+    """For tests that change the fabric: afterwards it must be as it was, or the test is at fault."""
+    changes.wait_until_clean(lab)
+    yield lambda: changes.wait_until_clean(lab)
+    changes.wait_until_clean(lab)
+
+
+@pytest.fixture
+def findings(lab: Lab) -> Callable[..., list[Finding]]:
+    """`findings("fib", ...)`: what those checks find now; a check that could not look is a failure."""
+
+    def run(*names: str) -> list[Finding]:
+        results = lab.check(*names)
+        assert not [r.error for r in results if r.error]
+        return [f for r in results for f in r.findings]
+
+    return run

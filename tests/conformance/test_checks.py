@@ -1,0 +1,18 @@
+"""Every registered check holds: the same ones `closet check` runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from closet.check import CHECKS
+from closet.lab import Lab
+from closet.suite import run_one
+
+
+@pytest.mark.parametrize("name", list(CHECKS))
+def test_check(lab: Lab, name: str) -> None:
+    result = run_one(lab.fabric, lab.nodes, CHECKS[name])
+    assert not result.error
+    assert [str(f) for f in result.findings] == []
+    # Only a fabric without a default route has no door to try, and only one without a choice no set to spread over.
+    assert result.claims > 0 or name in {"doors", "spread"}

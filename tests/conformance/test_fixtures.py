@@ -1,0 +1,38 @@
+"""The fixtures themselves: commands, sockets and captures inside a node."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from closet.lab import Lab
+
+
+def test_a_command_is_judged_by_its_own_code(lab: Lab) -> None:
+    node = next(iter(lab.nodes.values()))
+    assert node.run("false", check=False).returncode == 1
+    assert node.run("hostname").stdout.strip() == node.name
+
+
+def test_capture_sees_what_a_socket_sends(lab: Lab, capture: Any) -> None:
+    from scapy.layers.inet import IP, UDP
+
+    source, target = lab.fabric.hosts[0], lab.fabric.hosts[-1]
+    leaf = lab.fabric[target.ports[0].peer]
+    rail = target.ports[0].rail
+    seen = capture(target.name, target.ports[0].name, f"udp and dst host {rail} and dst port 4791")
+    with lab[source.name].socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind((str(source.ports[0].rail), 0))
+        s.sendto(b"closet", (str(rail), 4791))
+
+        def arrived() -> None:
+            assert seen.path.stat().st_size > 24
+
+        from . import changes
+
+        changes.eventually(arrived)
+    packets = seen.packets()
+    assert [(p[IP].src, p[UDP].dport, bytes(p[UDP].payload)[:6]) for p in packets] == [
+        (str(source.ports[0].rail), 4791, b"closet")
+    ]
+    assert packets[0][IP].ttl < 64, f"routed by {leaf.name}"

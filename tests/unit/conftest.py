@@ -22,7 +22,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 settings.register_profile(
     "unit",
-    max_examples=40,
+    max_examples=16,
     deadline=None,
     derandomize=True,
     database=None,

@@ -31,8 +31,10 @@ NOT_YAML = {
     "a tag": ("name: !fabric x\n", "f:1:7: not YAML: could not determine a constructor for the tag '!fabric'"),
     "a Python object": (
         "name: !!python/object/apply:os.getcwd []\n",
-        "f:1:7: not YAML: could not determine a constructor for the tag "
-        "'tag:yaml.org,2002:python/object/apply:os.getcwd'",
+        (
+            "f:1:7: not YAML: could not determine a constructor for the tag "
+            "'tag:yaml.org,2002:python/object/apply:os.getcwd'"
+        ),
     ),
     "no such date": ("name: 2001-99-99\n", "f: not YAML: month must be in 1..12"),
     "no such boolean": ("planes: !!bool perhaps\n", "f: not YAML: 'perhaps'"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import chain
+from itertools import chain, pairwise
 
 import pytest
 from hypothesis import given, infer
@@ -73,7 +73,7 @@ def test_addresses_lie_where_their_summary_covers_them(fabric: Fabric):
         assert host.loopback in (fabric.pools.vips if len(blocks) > 1 else blocks.pop())
     blocks = sorted(n.block for n in fabric.role(Role.LEAF))
     assert all(block.subnet_of(fabric.pools.hosts) for block in blocks)
-    assert not any(a.overlaps(b) for a, b in zip(blocks, blocks[1:], strict=False))
+    assert not any(a.overlaps(b) for a, b in pairwise(blocks))
 
 
 @given(intent=infer)

@@ -39,13 +39,17 @@ CASES = {
     ),
     "leaf block": (
         "leaves: 2\nhosts: {per_leaf: 4}\npools: {leaf_prefix: 29}",
-        "pools.leaf_prefix: a /29 is too small: half of it, 3 addresses, must hold 4 or more NICs or VIPs of one leaf "
-        "(allowed: a shorter prefix)",
+        (
+            "pools.leaf_prefix: a /29 is too small: half of it, 3 addresses, must hold 4 or more NICs or VIPs "
+            "of one leaf (allowed: a shorter prefix)"
+        ),
     ),
     "leaf block for many NICs": (
         "leaves: 2\nhosts: {per_leaf: 2, nics: 64}",
-        "pools.leaf_prefix: a /24 is too small: half of it, 127 addresses, must hold 128 or more NICs or VIPs of one "
-        "leaf (allowed: a shorter prefix)",
+        (
+            "pools.leaf_prefix: a /24 is too small: half of it, 127 addresses, must hold 128 or more NICs or VIPs "
+            "of one leaf (allowed: a shorter prefix)"
+        ),
     ),
     "pools that overlap": (
         "leaves: 2\npools: {vips: 10.64.0.0/12}",
@@ -97,8 +101,10 @@ CASES = {
     ),
     "tiers that meet in one AS": (
         "leaves: 2\nbgp: {asns: {spines: 65000, leaves: 64999}}",
-        "bgp.asns: AS 65000 would be of leaf2 and of the spines of pod 1, "
-        "allowed: one a node (or a tier in bgp.asns.shared)",
+        (
+            "bgp.asns: AS 65000 would be of leaf2 and of the spines of pod 1, "
+            "allowed: one a node (or a tier in bgp.asns.shared)"
+        ),
     ),
     "a leaf in the hosts' AS": (
         "leaves: 2\nnodes: {leaf1: {asn: 65000}, h*: {asn: 65000}}\nbgp: {asns: {shared: [hosts]}}",
@@ -110,8 +116,10 @@ CASES = {
     ),
     "more superspines than AS numbers before the spines": (
         "leaves: 2\nsuperspines: 101\nbgp: {asns: {shared: [spines, hosts]}}",
-        "bgp.asns: AS 4200000100 would be of the spines of pod 1 and of superspine101, "
-        "allowed: one a node (or a tier in bgp.asns.shared)",
+        (
+            "bgp.asns: AS 4200000100 would be of the spines of pod 1 and of superspine101, "
+            "allowed: one a node (or a tier in bgp.asns.shared)"
+        ),
     ),
     "beyond the last AS": (
         "leaves: 2\nbgp: {asns: {leaves: 4294967294}}",

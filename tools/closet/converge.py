@@ -16,7 +16,7 @@ from closet.runtime.node import LiveNode
 
 QUIET = 10.0
 """Seconds without any route change after which more waiting tells nothing new."""
-FIRST_REPEAT = 0.05
+FIRST_REPEAT = 0.02
 """Seconds after which router advertisements are repeated, then after twice as long each time."""
 
 
@@ -49,10 +49,11 @@ class Convergence:
         interesting = set(todo)
         last_change = repeat_at = time.monotonic()
         repeat = FIRST_REPEAT
+        upper = False
         while todo and time.monotonic() - last_change < QUIET:
             if advertiser is not None and time.monotonic() >= repeat_at:
-                advertiser.send()
-                repeat_at, repeat = time.monotonic() + repeat, repeat * 2
+                advertiser.send(upper=upper)
+                repeat_at, repeat, upper = time.monotonic() + repeat, repeat * 2, True
             for name in interesting & todo:
                 if self._monitor.added[name] >= len(self._expected[name]) and self._converged(name):
                     todo.discard(name)

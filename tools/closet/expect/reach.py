@@ -34,8 +34,14 @@ def pairs(fabric: Fabric, most: int = MOST_PAIRS) -> Iterator[Pair]:
         for e in kind:
             behind.setdefault(_leaves(fabric, e), []).append(e)
         for i, a in enumerate(kind):
-            chosen = (there[i % len(there)] for there in behind.values())
+            chosen = (_another(a, there, i) for there in behind.values())
             yield from ((a, b) for b in chosen if a.host != b.host)
+
+
+def _another(a: Endpoint, there: list[Endpoint], i: int) -> Endpoint:
+    """The i-th, round and round, or on the leaf of `a` itself the next one."""
+    b = there[i % len(there)]
+    return b if b.host != a.host else there[(i + 1) % len(there)]
 
 
 def _leaves(fabric: Fabric, endpoint: Endpoint) -> tuple[str, ...]:

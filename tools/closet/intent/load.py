@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -223,7 +224,7 @@ def _allowed(error: Any) -> str:
 
 def _words_at(at: tuple[str | int, ...]) -> list[str]:
     """The keys the schema knows at a place."""
-    schema = Intent.model_json_schema()
+    schema = _schema()
     node: dict[str, Any] = schema
     for part in at:
         branches = [node, *node.get("anyOf", [])]
@@ -236,6 +237,11 @@ def _words_at(at: tuple[str | int, ...]) -> list[str]:
             if "$ref" in option:
                 node = _deref(option, schema)
     return list(node.get("properties", {})) or ["none"]
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return Intent.model_json_schema()
 
 
 def _deref(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:

@@ -63,7 +63,8 @@ def sessions(node: LiveNode, fabric: Fabric) -> dict[str, Session]:
 
 def _session(peer: dict[str, Any], bfd: str) -> Session:
     state = peer["state"]
-    if state == "Established" and peer.get("peerState", "OK") != "OK":
+    # "Passive" says who connects, not whether it works.
+    if state == "Established" and peer.get("peerState", "OK") not in {"OK", "Passive"}:
         state = peer["peerState"]  # up, but no policy lets a route through
     return Session(peer.get("hostname", ""), peer["remoteAs"], state, bfd)
 

@@ -18,6 +18,9 @@ class Group:
     Attributes:
         accept, announce: names of the prefix lists of what may come in and go out; `..._by_port` where
             every neighbour has its own.
+        passive: wait for the neighbour to connect. One end of every link does (the upper one): where both
+            connect, and a link rises at both ends at the same moment, each closes the other's connection, and
+            they try again together, for ever.
         max_prefixes: the session closes when a neighbour gets more prefixes than this past the filter.
     """
 
@@ -28,6 +31,7 @@ class Group:
     accept_by_port: dict[str, str] = field(default_factory=dict)
     announce_by_port: dict[str, str] = field(default_factory=dict)
     originate_default: bool = False
+    passive: bool = False
     as_override: bool = False
     max_prefixes: int | None = None
 
@@ -42,7 +46,8 @@ def frr_conf(fabric: Fabric, node: Node) -> str:
         # In the order of `show running-config`, so that a diff with it shows what differs.
         groups=sorted((g for g in groups if g.ports), key=lambda g: g.name),
         prefix_lists=sorted(prefix_lists.items()),
-        route_maps=sorted(_route_maps(node, prefix_lists)),
+        route_maps=sorted(_route_maps(fabric, node, prefix_lists)),
+        direct=_shares_hosts(fabric, node),
         interfaces=_interfaces(node),
         neighbours=neighbours,
         networks=sorted(node.addresses),
@@ -51,10 +56,26 @@ def frr_conf(fabric: Fabric, node: Node) -> str:
     )
 
 
-def _route_maps(node: Node, prefix_lists: dict[str, list[str]]) -> list[tuple[str, str, str]]:
-    """(name, prefix list it matches, what it sets): one for each prefix list, and the source of a host's packets."""
-    maps = [(name, name, "") for name in prefix_lists]
-    return [*maps, ("SOURCE", "", f"src {node.loopback}")] if node.is_host else maps
+def _route_maps(
+    fabric: Fabric, node: Node, prefix_lists: dict[str, list[str]]
+) -> list[tuple[str, list[str], list[str]]]:
+    """(name, matches, sets): one for each prefix list, and the source of a host's packets.
+
+    A leaf that shares hosts with others hears their VIPs from the spines too. Those it must not tell on as its
+    own, or it becomes a way between spines when links fail: what is its own has at most a host's AS in the path.
+    """
+    maps: list[tuple[str, list[str], list[str]]] = [
+        (name, [f"ip address prefix-list {name}"], []) for name in prefix_lists
+    ]
+    if _shares_hosts(fabric, node):
+        maps = [(name, ["as-path DIRECT", *m] if name == "OWN" else m, sets) for name, m, sets in maps]
+    return [*maps, ("SOURCE", [], [f"src {node.loopback}"])] if node.is_host else maps
+
+
+def _shares_hosts(fabric: Fabric, node: Node) -> bool:
+    """Whether this is a leaf under spines with a host that is on other leaves too."""
+    below_spines = node.role is Role.LEAF and fabric.uplinks(node)
+    return bool(below_spines) and any(fabric.multihomed(fabric[p.peer]) for p in fabric.downlinks(node))
 
 
 def _interfaces(node: Node) -> list[tuple[str, list[str]]]:
@@ -96,7 +117,14 @@ def _switch_policy(fabric: Fabric, node: Node) -> tuple[list[Group], dict[str, l
         top = node.role is fabric.top
         return [
             Group("UP", up, accept=down_list, announce="FABRIC"),
-            Group("DOWN", down, accept="FABRIC", announce=down_list, originate_default=with_default and top),
+            Group(
+                "DOWN",
+                down,
+                accept="FABRIC",
+                announce=down_list,
+                originate_default=with_default and top,
+                passive=True,
+            ),
         ], lists
 
     hosts = [fabric[p.peer] for p in down]
@@ -118,6 +146,7 @@ def _switch_policy(fabric: Fabric, node: Node) -> tuple[list[Group], dict[str, l
             announce="TO-HOST",
             # Hosts with one AS number between them would take each other's /32s for loops.
             as_override=fabric.shared_host_asn and not with_default,
+            passive=True,
             max_prefixes=2,
         ),
     ], lists

@@ -165,7 +165,9 @@ class _Placer:
         """Spines above their groups."""
         apart = 3 * GAP if self.host in SIZES and len(self.fabric.hosts) > len(pod.groups) else GAP + 4
         content = _flow([self.group(group, limit) for group in pod.groups], apart, limit)
-        return _column([self.tier(pod.spines, content.w), content]) if pod.spines else content
+        if not pod.spines:
+            return content
+        return _column([self.tier(pod.spines, content.w, COMFORT / 4 if pod.number else COMFORT), content])
 
     def group(self, group: Group, limit: float) -> Block:
         """The leaves of one group above their hosts."""
@@ -180,9 +182,9 @@ class _Placer:
             content = _column([leaves, hosts], _drop(max(leaves.w, hosts.w) if shared else 0))
         return _framed(content, "group", f"group {group.number}" if shared else "")
 
-    def tier(self, nodes: Sequence[Node], width: float) -> Block:
-        """Spines over everything below them: as rich as fits, spread out where there is room."""
-        room = max(width, COMFORT / 4)
+    def tier(self, nodes: Sequence[Node], width: float, room: float = COMFORT / 4) -> Block:
+        """Spines over the width of everything below them, or what room there is: as rich as fits, spread out."""
+        room = max(width, room)
         size = next((s for s in SIZES if self.row(nodes, s, math.inf).w <= room), None)
         if size is None:
             return self.row(nodes, SMALL, room)

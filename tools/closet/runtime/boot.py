@@ -116,7 +116,8 @@ class Advertiser:
     """Type, code, checksum (the kernel's), hop limit 64, no flags, lifetime 0, no reachable or retransmit time."""
 
     def __init__(self, fabric: Fabric, nodes: Mapping[str, LiveNode]) -> None:
-        self._ports: list[tuple[socket.socket, int]] = []
+        self._lower: list[tuple[socket.socket, int]] = []
+        self._upper: list[tuple[socket.socket, int]] = []
         self._sockets: list[socket.socket] = []
         for node in fabric:
             with nodes[node.name].netns():
@@ -125,11 +126,16 @@ class Advertiser:
                 # Else zebra hears it too and takes it for a neighbour's.
                 s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
                 self._sockets.append(s)
-                self._ports += [(s, socket.if_nametoindex(p.name)) for p in node.ports]
+                self._lower += [(s, socket.if_nametoindex(p.name)) for p in fabric.uplinks(node)]
+                self._upper += [(s, socket.if_nametoindex(p.name)) for p in fabric.downlinks(node)]
 
-    def send(self) -> None:
-        """Send one out of every port; a port without carrier or link-local address is left for the next time."""
-        for s, index in self._ports:
+    def send(self, *, lower: bool = True, upper: bool = True) -> None:
+        """Send one out of every port that is the lower, or upper, end of its link.
+
+        The upper end must know the lower one before that connects, or it refuses, and a second is lost: so
+        lower ends speak first. A port without carrier or link-local address is left for the next time.
+        """
+        for s, index in (self._lower if lower else []) + (self._upper if upper else []):
             with suppress(OSError):
                 s.sendto(self.MESSAGE, ("ff02::1", 0, 0, index))
 

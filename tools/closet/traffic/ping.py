@@ -1,7 +1,8 @@
 """Does every endpoint reach every other it should: ICMP echo at full MTU, with DF, thousands at a time.
 
-One raw socket a source, in its host's network namespace. An echo reply's TTL tells how many routers it
-crossed, so one probe answers three questions: reached, at full size, over how many switches.
+One raw socket an endpoint, in its host's network namespace. The target's socket sees the request, too, and
+its TTL tells how many routers it crossed (the answer may well take another way). So one probe answers three
+questions: reached, at full size, over how many switches.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ INITIAL_TTL = 64
 IP_MTU_DISCOVER, IP_PMTUDISC_PROBE = 10, 3
 """include/uapi/linux/in.h: DF on every packet, and no regard for a path MTU learned before."""
 SO_RCVBUFFORCE = 33
+NUMBERS = struct.Struct("!II")
+"""What a probe carries: numbers of its source and target among the endpoints."""
 HEADERS = 28
 """IPv4 and ICMP headers, in bytes."""
 WINDOW = 8
@@ -36,10 +39,10 @@ UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EMSGSIZE, errno.EACC
 
 @dataclass(slots=True)
 class _Source:
-    """A source endpoint: its socket, what it has still to ask, and what is in flight (destination → when)."""
+    """An endpoint: its socket, whom it has still to ask, and what is in flight (target → when)."""
 
     socket: socket.socket
-    todo: deque[int]
+    todo: deque[int] = field(default_factory=deque)
     flying: dict[int, float] = field(default_factory=dict)
     tries: dict[int, int] = field(default_factory=dict)
 
@@ -52,7 +55,7 @@ def reach(
     seconds: float = 1.0,
     attempts: int = 3,
 ) -> dict[Pair, int | None]:
-    """Ask every pair; pair → switches crossed on the way back, or None if no answer came.
+    """Ask every pair; pair → switches crossed on the way there, or None if no answer came back.
 
     Args:
         expected: the pairs; those with no hop count are not expected to answer, and are asked once.
@@ -79,27 +82,27 @@ class _Pinger:
         self._expected = expected
         self._endpoints = list(dict.fromkeys(e for pair in expected for e in pair))
         self._index = {e: i for i, e in enumerate(self._endpoints)}
-        self._payload = bytes(fabric.mtu - HEADERS - 4)
+        self._padding = bytes(fabric.mtu - HEADERS - NUMBERS.size)
+        self._hops: dict[tuple[int, int], int] = {}
         self._found: dict[Pair, int | None] = {}
-        self._sources: dict[int, _Source] = {}
-        todo: dict[int, deque[int]] = {}
+        self._sources = [_Source(_open(nodes[e.host], e)) for e in self._endpoints]
         for a, b in expected:
-            todo.setdefault(self._index[a], deque()).append(self._index[b])
-        for i, queue in todo.items():
-            queue.rotate(-i % max(len(queue), 1))  # not everybody asks the same one first
-            self._sources[i] = _Source(_open(nodes[self._endpoints[i].host], self._endpoints[i]), queue)
+            self._sources[self._index[a]].todo.append(self._index[b])
+        for i, source in enumerate(self._sources):
+            source.todo.rotate(-i % max(len(source.todo), 1))  # not everybody asks the same one first
 
     def run(self) -> dict[Pair, int | None]:
         with selectors.EpollSelector() as selector:
-            for i, source in self._sources.items():
+            for i, source in enumerate(self._sources):
                 selector.register(source.socket, selectors.EVENT_READ, i)
+            for i in range(len(self._sources)):
                 self._ask(i)
-            while any(s.todo or s.flying for s in self._sources.values()):
+            while any(s.todo or s.flying for s in self._sources):
                 for key, _ in selector.select(0.05):
                     self._hear(key.data)
                     self._ask(key.data)
                 self._give_up_late()
-        for source in self._sources.values():
+        for source in self._sources:
             source.socket.close()
         return self._found
 
@@ -115,39 +118,43 @@ class _Pinger:
             source.tries[j] = source.tries.get(j, 0) + 1
 
     def _send(self, s: socket.socket, i: int, j: int) -> bool:
-        body = struct.pack("!I", j) + self._payload
-        head = struct.pack("!BBHHH", ECHO_REQUEST, 0, 0, i & 0xFFFF, j & 0xFFFF)
-        # All of the payload but the number is zero, so the checksum (RFC 1071) is that of the first words.
-        sum16 = sum(struct.unpack("!6H", head + body[:4]))
+        numbers = NUMBERS.pack(i, j)
+        # All of the rest is zero, so the checksum (RFC 1071) is that of the first words.
+        sum16 = (ECHO_REQUEST << 8) + sum(struct.unpack("!4H", numbers))
         sum16 = (sum16 & 0xFFFF) + (sum16 >> 16)
-        checksum = ~(sum16 + (sum16 >> 16)) & 0xFFFF
-        head = struct.pack("!BBHHH", ECHO_REQUEST, 0, checksum, i & 0xFFFF, j & 0xFFFF)
+        head = struct.pack("!BBHHH", ECHO_REQUEST, 0, ~(sum16 + (sum16 >> 16)) & 0xFFFF, 0, 0)
         try:
-            s.sendto(head + body, (str(self._endpoints[j].address), 0))
+            s.sendto(head + numbers + self._padding, (str(self._endpoints[j].address), 0))
         except OSError as e:
             if e.errno in UNREACHABLE:
                 return False
             raise ProbeError(f"{self._endpoints[i]}: echo to {self._endpoints[j]}: {e.strerror}") from None
         return True
 
-    def _hear(self, i: int) -> None:
-        source = self._sources[i]
+    def _hear(self, me: int) -> None:
         while True:
             try:
-                data = source.socket.recv(64)
+                data = self._sources[me].socket.recv(64)
             except BlockingIOError:
                 return
-            j = int.from_bytes(data[28:32], "big")
-            if len(data) < 32 or int.from_bytes(data[24:26], "big") != i & 0xFFFF or j >= len(self._endpoints):
+            if len(data) < HEADERS + NUMBERS.size:
                 continue
-            pair = self._endpoints[i], self._endpoints[j]
-            if pair in self._expected and self._found.get(pair) is None:
-                self._found[pair] = INITIAL_TTL - data[8]
-                source.flying.pop(j, None)
+            i, j = NUMBERS.unpack_from(data, HEADERS)
+            if data[20] == ECHO_REQUEST and j == me:
+                self._hops[i, j] = INITIAL_TTL - data[8]
+            elif data[20] == ECHO_REPLY and i == me:
+                self._answered(i, j)
+
+    def _answered(self, i: int, j: int) -> None:
+        if self._sources[i].flying.pop(j, None) is None:
+            return  # not ours, or late
+        if (i, j) not in self._hops:
+            self._hear(j)  # the request reached the other socket before this answer was sent
+        self._found[self._endpoints[i], self._endpoints[j]] = self._hops.get((i, j))
 
     def _give_up_late(self) -> None:
         now = time.monotonic()
-        for i, source in self._sources.items():
+        for i, source in enumerate(self._sources):
             late = [j for j, sent in source.flying.items() if now - sent > self._seconds]
             for j in late:
                 pair = self._endpoints[i], self._endpoints[j]
@@ -162,9 +169,9 @@ class _Pinger:
 
 def _open(node: LiveNode, endpoint: Endpoint) -> socket.socket:
     s = node.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
-    s.setsockopt(SOL_RAW, ICMP_FILTER, struct.pack("I", ~(1 << ECHO_REPLY) & 0xFFFFFFFF))
+    s.setsockopt(SOL_RAW, ICMP_FILTER, struct.pack("I", ~(1 << ECHO_REPLY | 1 << ECHO_REQUEST) & 0xFFFFFFFF))
     s.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)
-    s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20)
+    s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
     try:
         if endpoint.port is not None:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, endpoint.port.encode())

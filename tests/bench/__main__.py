@@ -1,0 +1,153 @@
+"""`make bench`: every figure with its target and its ratio to a floor measured in the same run.
+
+`python -m tests.bench [CASE ...]` runs some; `--json FILE` keeps the numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.bench.measure import CLOSET, HERE, Floor, Up, idle_cpu, median, memory_a_node, plan_and_render, timed
+
+
+@dataclass
+class Figure:
+    """One line of the table."""
+
+    case: str
+    what: str
+    value: float
+    unit: str
+    target: float | None = None
+    floor: float | None = None
+
+    def line(self) -> str:
+        """As a line of text."""
+        ratio = f"{self.value / self.floor:5.2f}x of {self.floor:.2f}" if self.floor else ""
+        target = "" if self.target is None else f"{'ok  ' if self.value <= self.target else 'MISS'} ≤ {self.target:g}"
+        return f"{self.case:10} {self.what:34} {self.value:8.2f} {self.unit:7} {target:12} {ratio}"
+
+
+FABRICS = {
+    "f8": ("spines: 2\nleaves: 2\nhosts: {per_leaf: 2}", 1.5, 5),
+    "f28": ("spines: 4\nleaves: 8\nhosts: {per_leaf: 2}", 3.0, 3),
+    "f100": ("spines: 4\nleaves: 16\nhosts: {per_leaf: 5}", 11.0, 3),
+    "f500": ("spines: 4\nleaves: 62\nhosts: {per_leaf: 7}", 70.0, 1),
+}
+"""Case → (its words, target seconds, runs)."""
+
+
+def intent(case: str, words: str) -> Path:
+    """An intent file."""
+    path = Path(tempfile.mkdtemp()) / f"{case}.yaml"
+    path.write_text(f"name: {case}\n{words}\n")
+    return path
+
+
+def fabric(case: str) -> Iterator[Figure]:
+    """Up and proven, beside the floor; memory; down."""
+    words, target, runs = FABRICS[case]
+    path = intent(case, words)
+    downs: list[float] = []
+    memory: list[float] = []
+
+    def up() -> float:
+        with Up(path) as lab:
+            memory.append(memory_a_node(lab.pids()))
+        downs.append(lab.down)
+        return lab.seconds
+
+    def floor() -> float:
+        with Floor(path) as it:
+            return it.seconds
+
+    bare = median(floor, runs)
+    yield Figure(case, "up and proven", median(up, runs), "s", target, bare)
+    yield Figure(case, "memory a node", memory[-1], "MiB", 30)
+    yield Figure(case, "down", min(downs), "s", max(1.0, int(case[1:]) / 100))
+
+
+def idle(case: str) -> Iterator[Figure]:
+    """Idle CPU of a hundred nodes, beside the floor's."""
+    path = intent(case, FABRICS["f100"][0])
+    with Floor(path) as it:
+        bare = idle_cpu(it.pids())
+    with Up(path) as lab:
+        yield Figure(case, "idle CPU, 100 nodes", idle_cpu(lab.pids()), "%", None, bare)
+
+
+def reach(case: str) -> Iterator[Figure]:
+    """All pairs of 64 hosts."""
+    with Up(intent(case, "spines: 2\nleaves: 8\nhosts: {per_leaf: 8}")) as lab:
+        took = median(lambda: timed(*CLOSET, "check", "--only", "reach", env=lab.env), 3)
+        yield Figure(case, "all pairs of 64 hosts, whole command", took, "s", 3)
+
+
+def plan(case: str) -> Iterator[Figure]:
+    """A thousand switches and eight thousand hosts, as files."""
+    words = "pods: 10\nsuperspines: 16\nspines: 8\nleaves: 90\nhosts: {per_leaf: 9}"
+    seconds, peak = plan_and_render(intent(case, words))
+    yield Figure(case, "plan and render 996 switches", seconds, "s", 10)
+    yield Figure(case, "memory for that", peak, "MiB", 1024)
+
+
+def start(case: str) -> Iterator[Figure]:
+    """The command line itself."""
+    yield Figure(case, "closet --help", median(lambda: timed(*CLOSET, "--help"), 5), "s", 0.3)
+
+
+def containerlab(case: str) -> Iterator[Figure]:
+    """The containerlab runtime, beside plain containerlab with 16 workers and the same topology file."""
+    from tests.bench.plain import plain_containerlab  # noqa: PLC0415  only here
+
+    for name, target in (("f8", 5.0), ("f28", 10.0)):
+        path = intent(f"c{name}", FABRICS[name][0])
+
+        def up(path: Path = path) -> float:
+            with Up(path, "containerlab") as lab:
+                return lab.seconds
+
+        plain = median(lambda path=path: plain_containerlab(path), 3)  # type: ignore[misc]
+        yield Figure(case, f"{name} up and proven", median(up, 3), "s", target, plain)
+
+
+CASES: dict[str, Callable[[str], Iterator[Figure]]] = {
+    "start": start,
+    "plan": plan,
+    "f8": fabric,
+    "f28": fabric,
+    "f100": fabric,
+    "idle": idle,
+    "reach": reach,
+    "clab": containerlab,
+    "f500": fabric,
+}
+
+
+def main() -> None:
+    """Run the cases asked for, or all."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("case", nargs="*", choices=[[], *CASES], default=list(CASES))
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    figures = []
+    for case in asked.case:
+        for figure in CASES[case](case):
+            figures.append(figure)
+            print(figure.line(), flush=True)
+    a_node = {f.case: f.value / int(f.case[1:]) for f in figures if f.what == "up and proven" and f.case in FABRICS}
+    if len(a_node) > 1:
+        told = ", ".join(f"{case} {1000 * v:.0f}" for case, v in a_node.items())
+        print(f"milliseconds a node: {told}")
+    if asked.json:
+        asked.json.write_text(json.dumps([asdict(f) for f in figures], indent=1))
+    print(f"on {HERE.name}: {sum(1 for f in figures if f.target is not None and f.value > f.target)} targets missed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m closet`."""
+
+from closet.cli import main
+
+main()

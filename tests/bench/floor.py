@@ -44,11 +44,17 @@ def main(intent: str) -> None:
         lay_cables(fabric, spaces)
         try:
             nodes = {name: LiveNode(name=name, pid=_child(p), folder=Path(folder) / name) for name, p in shells.items()}
-            started = {name: Started(nodes[name].pid, os.dup(p.stdin.fileno()), os.dup(p.stdout.fileno())) for name, p in shells.items()}  # type: ignore[union-attr]
+            started = {
+                name: Started(nodes[name].pid, os.dup(p.stdin.fileno()), os.dup(p.stdout.fileno()))
+                for name, p in shells.items()
+            }  # type: ignore[union-attr]
             with Convergence(fabric, nodes) as convergence:
                 boot.boot(fabric, started, nodes, lambda _: None)
                 late = convergence.wait()
-            print(json.dumps({"seconds": since_start(), "late": sorted(late), "pids": [n.pid for n in nodes.values()]}), flush=True)
+            print(
+                json.dumps({"seconds": since_start(), "late": sorted(late), "pids": [n.pid for n in nodes.values()]}),
+                flush=True,
+            )
             sys.stdin.read()
         finally:
             for p in shells.values():

@@ -71,7 +71,8 @@ def vtysh(lab: Lab, node: str, change: list[str], revert: list[str]) -> Iterator
 @contextmanager
 def daemon_killed(lab: Lab, node: str, daemon: str) -> Iterator[None]:
     """A daemon that died, and is started again as at boot."""
-    start = next(line for line in phases(lab.fabric, lab.fabric[node]) if f"/{daemon} -d" in line)
+    commands = " && ".join(phases(lab.fabric, lab.fabric[node])).split(" && ")
+    start = next(c for c in commands if f"/{daemon} -d" in c)
     lab[node].run("pkill", "-KILL", "-x", daemon)
     try:
         yield

@@ -8,6 +8,7 @@ anew: read the diff before committing it.
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -52,6 +53,17 @@ def golden(request):
             assert text.encode().decode() == (there / name).read_bytes().decode(), name
 
     return compare
+
+
+@pytest.fixture
+def recorded():
+    """`recorded("clean")`: the fabric, and what one of its nodes answered, of a file under recorded/."""
+
+    def read(name: str) -> tuple[Fabric, dict]:
+        data = json.loads((GOLDEN.parent / "recorded" / f"{name}.json").read_text())
+        return plan(Intent.model_validate(data["intent"])), data["answers"]
+
+    return read
 
 
 def _draw_shape(draw) -> dict:

@@ -44,10 +44,10 @@ def test_no_line_is_lost_however_it_is_laid_out(lines):
 @pytest.mark.parametrize(
     ("line", "files"),
     [
-        ("hostname leaf1", ALL),
-        ("frr defaults datacenter", ALL),
+        ("hostname leaf1", ("zebra.conf", "bgpd.conf")),
+        ("frr defaults datacenter", ("zebra.conf", "bgpd.conf")),
         ("a word of tomorrow's FRR", ALL),
-        ("no ip forwarding", ALL),
+        ("no ip forwarding", ("zebra.conf",)),
         ("service integrated-vtysh-config", ()),
         ("no service integrated-vtysh-config", ()),
         ("ip route 192.0.2.0/24 blackhole", ("staticd.conf",)),
@@ -55,6 +55,7 @@ def test_no_line_is_lost_however_it_is_laid_out(lines):
         ("no ip route 192.0.2.0/24 blackhole", ("staticd.conf",)),
         ("interface eth1\n ip address 192.0.2.1/32\nexit", ("zebra.conf",)),
         ("ip protocol bgp route-map SOURCE", ("zebra.conf",)),
+        ("vrf red\n vni 5001\nexit-vrf", ("zebra.conf",)),
         ("vrf red\n ip route 192.0.2.0/24 blackhole\nexit-vrf", ("zebra.conf", "staticd.conf")),
         ("ip prefix-list A seq 5 permit any", ("zebra.conf", "bgpd.conf")),
         ("route-map A permit 10\n set src 192.0.2.1\nexit", ("zebra.conf", "bgpd.conf")),

@@ -11,7 +11,8 @@ import click
 
 from closet.cli.show import as_json, table
 from closet.errors import UsageError
-from closet.intent import Intent, load
+from closet.intent import load
+from closet.intent.schema import intent_schema
 from closet.plan import Fabric, plan
 
 PathArgument = click.Path(path_type=Path)
@@ -87,9 +88,3 @@ def graph(what: str | None, format_: str, output: Path | None) -> None:
 def schema() -> None:
     """Print the JSON Schema of intents: name it in a file's first line, and editors complete and validate."""
     click.echo(json.dumps(intent_schema(), indent=1))
-
-
-def intent_schema() -> dict[str, object]:
-    """The JSON Schema (draft 2020-12) of an intent."""
-    made = Intent.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "closet intent", **made}

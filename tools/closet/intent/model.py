@@ -83,8 +83,11 @@ class Timers(Words):
     """BGP timers in seconds (RFC 4271 section 10)."""
 
     keepalive: Annotated[Int, Field(ge=1, le=21845)] = 3
+    """Between two KEEPALIVEs."""
     hold: Annotated[Int, Field(ge=3, le=65535)] = 9
+    """Silence after which a session ends; at least three times `keepalive`."""
     connect: Annotated[Int, Field(ge=1, le=65535)] = 1
+    """Between two tries to connect."""
 
     @model_validator(mode="after")
     def _hold_outlives_keepalive(self) -> Self:
@@ -98,9 +101,13 @@ class Asns(Words):
     """The AS number plan (RFC 7938 section 5.2.1): the first number of each tier, and who shares one."""
 
     superspines: Asn = 4200000000
+    """Of the first superspine, or of all."""
     spines: Asn = 4200000100
+    """Of the first spine, or of all spines of the first pod."""
     leaves: Asn = 4200001000
+    """Of the first leaf; every leaf has one of its own."""
     hosts: Asn = 4200100000
+    """Of the first host, or of all."""
     shared: tuple[Literal["superspines", "spines", "hosts"], ...] = ("superspines", "spines")
     """Tiers whose nodes share one AS number: all superspines, the spines of each pod, all hosts."""
 
@@ -146,9 +153,11 @@ class Node(Words):
     name: Name | None = None
     """Another name for this node; the key must then name exactly one."""
     asn: Asn | None = None
+    """Another AS number."""
     loopback: IPv4Address | None = None
     """Another loopback /32 (a host's VIP)."""
     ecmp: Ecmp | None = None
+    """What differs from `ecmp` of the fabric."""
     config: str | None = None
     """A file, relative to the intent, with the user's own frr.conf in place of the generated one."""
     extra: str | None = None
@@ -161,6 +170,7 @@ class Intent(Words):
     name: Name
     """The lab's name unless `closet up --name` gives another."""
     description: str = ""
+    """For people; nothing reads it."""
     pods: Annotated[Int, Field(ge=1, le=64)] = 1
     """Pods, each of `spines` and `leaves`; more than one needs superspines to join them."""
     superspines: Annotated[Int, Field(ge=0, le=256)] = 0

@@ -52,13 +52,18 @@ def config_lines(text: str) -> frozenset[str]:
 
 def sessions(node: LiveNode, fabric: Fabric) -> dict[str, Session]:
     """The BGP sessions of the default VRF, by neighbour."""
-    peers = ask_json(node, "bgpd", "show bgp ipv4 unicast summary json").get("peers", {})
+    summary = ask_json(node, "bgpd", "show bgp ipv4 unicast summary json")
+    bfd_peers = ask_json(node, "bfdd", "show bfd peers json") if fabric.bfd is not None else None
+    return parse_sessions(summary, bfd_peers, numbered=fabric.numbered)
+
+
+def parse_sessions(summary: Any, bfd_peers: Any | None, *, numbered: bool) -> dict[str, Session]:
+    """Sessions out of the answers to `sessions`' questions; `bfd_peers` is None where BFD is not in use."""
     bfd: dict[str, str] = {}
-    if fabric.bfd is not None:
-        for peer in ask_json(node, "bfdd", "show bfd peers json"):
-            bfd[peer["peer"] if fabric.numbered else peer.get("interface", "")] = peer["status"]
-    missing = "down" if fabric.bfd is not None else ""
-    return {name: _session(p, bfd.get(name, missing)) for name, p in peers.items()}
+    for peer in bfd_peers or ():
+        bfd[peer["peer"] if numbered else peer.get("interface", "")] = peer["status"]
+    missing = "" if bfd_peers is None else "down"
+    return {name: _session(p, bfd.get(name, missing)) for name, p in summary.get("peers", {}).items()}
 
 
 def _session(peer: dict[str, Any], bfd: str) -> Session:
@@ -77,8 +82,13 @@ def bgp_table_size(node: LiveNode, fabric: Fabric) -> int:
 
 def rib(node: LiveNode, fabric: Fabric) -> Fib:
     """The BGP routes zebra has selected and says it has installed."""
+    return parse_rib(ask_json(node, "zebra", "show ip route bgp json"))
+
+
+def parse_rib(answer: Any) -> Fib:
+    """Routes out of the answer to `rib`'s question."""
     routes: Fib = {}
-    for prefix, candidates in ask_json(node, "zebra", "show ip route bgp json").items():
+    for prefix, candidates in answer.items():
         for route in candidates:
             if route.get("selected") and route.get("installed"):
                 hops = route["nexthops"]

@@ -147,6 +147,11 @@ class Fabric:
         """The highest tier there is: where default routes come from."""
         return next(iter(self)).role
 
+    @cached_property
+    def any_multihomed(self) -> bool:
+        """Whether any host is on several leaves."""
+        return any(self.multihomed(h) for h in self.hosts)
+
     def multihomed(self, host: Node) -> bool:
         """Whether a host is on several leaves, so that none of them can summarise its VIP."""
         return len({p.peer for p in host.ports}) > 1

@@ -25,8 +25,11 @@ FILES = {"nodes/{node}/frr": "/etc/frr", "nodes/{node}/log": "/var/log/frr"}
 TAKEOVER = "/etc/frr/boot.sh"
 """A node that finds this script when it starts leaves everything to it."""
 
+# containerlab lays the cables after a node has begun, and zebra may die if one moves in while it starts. `$$` is
+# containerlab's way to write `$`; it sets CLAB_INTFS itself.
 START = (
     f"[ ! -e {TAKEOVER} ] || . {TAKEOVER};"
+    " until [ $$(ip -o link show up type veth | wc -l) -ge $$CLAB_INTFS ]; do sleep 0.1; done;"
     " [ ! -e /etc/frr/nftables.conf ] || nft -f /etc/frr/nftables.conf;"
     " /usr/lib/frr/frrinit.sh start;"
     " exec /usr/bin/tini -- sleep infinity"

@@ -99,7 +99,7 @@ def _fabric_space(fabric: Fabric) -> list[str]:
     """What switches tell one another: loopbacks, leaf blocks, and the VIPs no leaf can summarise."""
     pools = fabric.pools
     entries = [f"{pools.loopbacks} ge 32", f"{pools.hosts} ge {pools.leaf_prefix} le {pools.leaf_prefix}"]
-    if any(fabric.multihomed(h) for h in fabric.hosts):
+    if fabric.any_multihomed:
         entries.append(f"{pools.vips} ge 32")
     return entries
 

@@ -12,11 +12,16 @@ from collections.abc import Iterator
 ALL = ("zebra.conf", "bgpd.conf", "bfdd.conf", "staticd.conf")
 """mgmtd reads zebra.conf and staticd.conf too, and hands those daemons what it manages for them."""
 
+COMMON = ("frr ", "hostname ", "log ")
+"""First words of what every daemon takes, and none needs a file for."""
+
 OWNERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("service ", ()),  # vtysh's own
     ("interface ", ("zebra.conf",)),
     ("vrf ", ("zebra.conf", "staticd.conf")),
     ("zebra ", ("zebra.conf",)),
+    ("ip forwarding", ("zebra.conf",)),
+    ("ipv6 forwarding", ("zebra.conf",)),
     ("ip protocol ", ("zebra.conf",)),
     ("ipv6 protocol ", ("zebra.conf",)),
     ("ip nht ", ("zebra.conf",)),
@@ -35,17 +40,23 @@ OWNERS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def split(frr_conf: str) -> dict[str, str]:
-    """File name → its part of an integrated configuration; only files that get anything but comments."""
+    """File name → its part of an integrated configuration; a file nothing is for in particular is left out."""
     files: dict[str, list[str]] = {name: [] for name in ALL}
+    wanted = {"zebra.conf", "bgpd.conf"}  # these always run
     for block in _blocks(frr_conf):
-        for name in _owners(block[0]):
+        owners = _owners(block)
+        wanted |= set(owners) if not block[0].startswith(COMMON) else set()
+        for name in owners:
             files[name] += block
-    return {name: "\n".join(lines) + "\n" for name, lines in files.items() if lines}
+    return {name: "\n".join(lines) + "\n" for name, lines in files.items() if lines and name in wanted}
 
 
-def _owners(line: str) -> tuple[str, ...]:
-    words = line.removeprefix("no ")
-    return next((files for first, files in OWNERS if words.startswith(first)), ALL)
+def _owners(block: list[str]) -> tuple[str, ...]:
+    words = block[0].removeprefix("no ")
+    files = next((files for first, files in OWNERS if words.startswith(first)), ALL)
+    if words.startswith("vrf ") and not any(" route " in line for line in block):
+        return tuple(name for name in files if name != "staticd.conf")
+    return files
 
 
 def _blocks(text: str) -> Iterator[list[str]]:

@@ -68,7 +68,7 @@ class ContainerlabRuntime:
             pids = engine.pids(folder.id)
             for node in fabric:
                 if node.name not in pids:
-                    raise RuntimeFault(f"{node.name}: its container does not run ({_log(folder)})")
+                    raise RuntimeFault(f"{node.name}: its container does not run, containerlab: {_log(folder)}")
                 _take_links(fabric, node, pids[node.name])
             build.mark("links")
             for node in fabric:
@@ -158,11 +158,12 @@ def _deploy(folder: LabFolder, topology: Path, engine: Engine, size: int) -> Non
 
 
 def _log(folder: LabFolder) -> str:
-    """The last error containerlab wrote, and where all of it is."""
-    path = folder.path / "containerlab.log"
-    lines = COLOURS.sub("", path.read_text(encoding="utf-8", errors="replace")).strip().splitlines()
-    errors = [line for line in lines if "ERRO" in line or line.startswith("Error")]
-    return f"{(errors or lines or ['it said nothing'])[-1].strip()} (all of it: {path})"
+    """What containerlab said last of what went wrong, in one line."""
+    text = COLOURS.sub("", (folder.path / "containerlab.log").read_text(encoding="utf-8", errors="replace"))
+    said = (
+        " ".join(text.rpartition("ERROR ")[2].split()) if "ERROR " in text else (text.strip().splitlines() or [""])[-1]
+    )
+    return said[:300] or "it said nothing"
 
 
 def _take_links(fabric: Fabric, node: Node, pid: int) -> None:

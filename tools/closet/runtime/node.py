@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from closet.errors import ProbeError
-from closet.runtime import netns
+from closet.runtime import netns, processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,14 @@ class LiveNode:
         name: its name in the plan.
         pid: the node's first process, as the machine counts; its namespaces are the node's.
         folder: the node's folder in the lab's state.
+        born: when that process began (see `processes.born`), if it was seen before; left out, it is looked at now.
     """
 
-    def __init__(self, *, name: str, pid: int, folder: Path) -> None:
+    def __init__(self, *, name: str, pid: int, folder: Path, born: int | None = None) -> None:
         self.name = name
         self.pid = pid
         self.folder = folder
+        self.born = processes.born(pid) if born is None else born
 
     def __repr__(self) -> str:
         return f"LiveNode({self.name!r}, pid={self.pid})"
@@ -49,12 +51,8 @@ class LiveNode:
         return Path(f"/proc/{self.pid}/root")
 
     def alive(self) -> bool:
-        """Whether the node's first process runs (a zombie does not)."""
-        try:
-            state = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-        except OSError:
-            return False
-        return state not in {"Z", "X"}
+        """Whether the node's first process runs: that very one, since pids are used again."""
+        return self.born > 0 and processes.born(self.pid) == self.born
 
     @contextmanager
     def netns(self) -> Iterator[None]:
@@ -66,12 +64,17 @@ class LiveNode:
         try:
             fd = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
-            raise ProbeError(f"{self.name}: not running (pid {self.pid} is gone)") from None
+            raise self._gone() from None
         try:
+            if not self.alive():
+                raise self._gone()
             with netns.inside(fd):
                 yield
         finally:
             os.close(fd)
+
+    def _gone(self) -> ProbeError:
+        return ProbeError(f"{self.name}: not running (pid {self.pid} is gone)")
 
     def socket(self, family: int = socket.AF_INET, kind: int = socket.SOCK_DGRAM, proto: int = 0) -> socket.socket:
         """A socket inside the node's network namespace; it stays there."""
@@ -79,7 +82,13 @@ class LiveNode:
             return socket.socket(family, kind, proto)
 
     def argv(self, command: Sequence[str]) -> list[str]:
-        """The command line that runs `command` inside all of the node's namespaces."""
+        """The command line that runs `command` inside all of the node's namespaces.
+
+        Raises:
+            ProbeError: the node is gone.
+        """
+        if not self.alive():
+            raise self._gone()
         return ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", "-n", "-p", "--", *command]
 
     def run(self, *command: str, timeout: float = 30.0, check: bool = True, stdin: str | None = None) -> Completed:

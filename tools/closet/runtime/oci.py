@@ -17,7 +17,14 @@ from closet.errors import EnvironmentFault, RuntimeFault
 from closet.plan import Fabric, Node
 from closet.render.host import sysctls
 from closet.runtime import bundle, netns, rootfs
-from closet.runtime.processes import cgroup_folders, kill_all, processes_in_cgroup, processes_with
+from closet.runtime.processes import (
+    kill_all,
+    processes_between,
+    processes_in_cgroup,
+    processes_with,
+    remove_cgroups,
+    thaw,
+)
 from closet.runtime.protocol import Build, Started
 from closet.runtime.state import LabFolder
 
@@ -53,12 +60,14 @@ class OciRuntime:
 
     def destroy(self, folder: LabFolder) -> None:
         """Kill all of the lab's processes, then remove its cgroups and files; see `Runtime.destroy`."""
-        kill_all(
-            lambda: processes_with("--root", str(folder.path / "runc")) + processes_in_cgroup(folder.id),
-            what=f"lab {folder.name}",
-        )
-        for path in cgroup_folders(folder.id):
-            path.rmdir()
+
+        def find() -> list[int]:
+            runcs = processes_with("--root", str(folder.path / "runc"))
+            return runcs + processes_between(folder.path / "nodes") + processes_in_cgroup(folder.id)
+
+        thaw(folder.id)
+        kill_all(find, what=f"lab {folder.name}")
+        remove_cgroups(folder.id)
 
 
 def lay_cables(fabric: Fabric, spaces: dict[str, int]) -> None:
@@ -129,33 +138,27 @@ class _Starter:
     def _runc(self, node: Node, folder: Path) -> Started:
         child_in, stdin = os.pipe2(os.O_CLOEXEC)
         stdout, child_out = os.pipe2(os.O_CLOEXEC)
-        log = folder / "log" / "runc.log"
+        log = os.memfd_create("runc.log")  # what it says is wanted most where no disk would take it
         try:
             with (folder / "log" / "boot.log").open("ab") as errors:
                 done = subprocess.run(
                     [
-                        *(
-                            "runc",
-                            "--root",
-                            str(self._folder.path / "runc"),
-                            "--log",
-                            str(log),
-                            "run",
-                            "--detach",
-                        ),
-                        *("--bundle", str(folder), "--pid-file", str(folder / "pid"), node.name),
+                        *("runc", "--root", str(self._folder.path / "runc"), "--log", f"/proc/self/fd/{log}"),
+                        *("run", "--detach", "--bundle", str(folder), "--pid-file", str(folder / "pid"), node.name),
                     ],
                     stdin=child_in,
                     stdout=child_out,
                     stderr=errors,
+                    pass_fds=[log],
                     check=False,
                 )
+            said = os.pread(log, 1 << 16, 0).decode(errors="replace").splitlines()
         finally:
+            os.close(log)
             os.close(child_in)
             os.close(child_out)
         if done.returncode != 0:
             os.close(stdin)
             os.close(stdout)
-            lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-            raise RuntimeFault(f"{node.name}: runc: {lines[-1] if lines else f'returned {done.returncode}'}")
+            raise RuntimeFault(f"{node.name}: runc: {said[-1] if said else f'returned {done.returncode}'}")
         return Started(int((folder / "pid").read_text(encoding="utf-8")), stdin, stdout)

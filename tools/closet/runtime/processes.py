@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
 from closet.errors import RuntimeFault
 
 CGROUPS = Path("/sys/fs/cgroup")
+THAWED = {"freezer.state": "THAWED", "cgroup.freeze": "0"}
+"""How a cgroup is thawed, in version 1 and 2."""
+
+
+def born(pid: int) -> int:
+    """When a process began, in clock ticks since boot; 0 if it is gone. A pid is used again, the pair never is."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return 0
+    return 0 if fields[0] in {b"Z", b"X"} else int(fields[19])  # proc(5): state, and starttime
 
 
 def _pids() -> list[int]:
@@ -22,33 +33,72 @@ def _pids() -> list[int]:
 def processes_with(*arguments: str) -> list[int]:
     """Processes whose command line holds these arguments, one after another."""
     needle = b"\0" + b"\0".join(a.encode() for a in arguments) + b"\0"
+    return [pid for pid, line in _command_lines() if needle in line]
+
+
+def processes_between(folder: Path) -> list[int]:
+    """Those that a runc below `folder` has begun and not yet put into a cgroup: `runc init`, in its bundle."""
     found = []
-    for pid in _pids():
-        with suppress(OSError):
-            if needle in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.append(pid)
+    for pid, line in _command_lines():
+        if line.endswith(b"\0init\0"):
+            with suppress(OSError):
+                if Path(os.readlink(f"/proc/{pid}/cwd")).is_relative_to(folder):
+                    found.append(pid)
     return found
 
 
+def _command_lines() -> Iterator[tuple[int, bytes]]:
+    for pid in _pids():
+        with suppress(OSError):
+            yield pid, Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
 def processes_in_cgroup(name: str) -> list[int]:
-    """Processes in the cgroup `/name` or below it, in any hierarchy; zombies are nobody's any more."""
-    needle = f":/{name}/".encode()
+    """Processes in a cgroup `name` or below it, in any hierarchy; zombies are nobody's any more."""
+    # What is above it is no root where closet runs in a container.
+    needle = f"/{name}/".encode()
     found = []
     for pid in _pids():
         with suppress(OSError):
-            if (
-                needle in Path(f"/proc/{pid}/cgroup").read_bytes()
-                and b") Z " not in Path(f"/proc/{pid}/stat").read_bytes()
-            ):
+            if needle in Path(f"/proc/{pid}/cgroup").read_bytes() and born(pid):
                 found.append(pid)
     return found
 
 
 def cgroup_folders(name: str) -> list[Path]:
     """The folders of the cgroup `/name` in every hierarchy, deepest first: the order to remove them in."""
-    roots = [CGROUPS, *(p for p in CGROUPS.iterdir() if p.is_dir())]
-    tops = [r / name for r in roots if (r / name).is_dir()]
-    return [p for top in tops for p in (*(Path(d) for d, _, _ in os.walk(top, topdown=False)),)]
+    # By what they really are: `cpu` is often another name of `cpu,cpuacct`.
+    there = sorted({p.resolve() for p in CGROUPS.iterdir() if p.is_dir()}) if CGROUPS.is_dir() else []
+    tops = [r / name for r in (CGROUPS, *there) if (r / name).is_dir()]
+    return [Path(d) for top in tops for d, _, _ in os.walk(top, topdown=False)]
+
+
+def thaw(name: str) -> None:
+    """Let the frozen processes of a cgroup run: where they are frozen by version 1, not even SIGKILL reaches them."""
+    for folder in cgroup_folders(name):
+        for file, value in THAWED.items():
+            with suppress(OSError):  # version 1 has the one, version 2 the other
+                (folder / file).write_text(value, encoding="ascii")
+
+
+def remove_cgroups(name: str, seconds: float = 10.0) -> None:
+    """Remove the cgroup `/name`, empty of processes, from every hierarchy.
+
+    Raises:
+        RuntimeFault: one would not go.
+    """
+
+    def once() -> None:
+        for path in cgroup_folders(name):
+            with suppress(FileNotFoundError):
+                path.rmdir()
+
+    # A process that has just died may still be counted.
+    again = Retrying(stop=stop_after_delay(seconds), wait=wait_fixed(0.02), retry=retry_if_exception_type(OSError))
+    try:
+        again(once)
+    except RetryError as e:
+        raise RuntimeFault(f"a cgroup that would not go: {e.last_attempt.exception()}") from None
 
 
 def kill_all(find: Callable[[], list[int]], *, what: str, seconds: float = 20.0) -> None:

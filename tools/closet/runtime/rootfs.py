@@ -46,10 +46,10 @@ def ensure(say: Callable[[str], None]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "rootfs.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two labs started at once build it once
-        return cached() or _build(folder, say)
+        return cached() or _build(folder, say, lock.fileno())
 
 
-def _build(folder: Path, say: Callable[[str], None]) -> Path:
+def _build(folder: Path, say: Callable[[str], None], lock: int) -> Path:
     say("building the root filesystem of the nodes (once; about 20 s)")
     target = folder / f"rootfs-{recipe_digest()}"
     half = folder / "rootfs-building"
@@ -61,6 +61,7 @@ def _build(folder: Path, say: Callable[[str], None]) -> Path:
             [str(recipe / "build.sh"), str(half), str(recipe / "packages.txt")],
             stdout=out,
             stderr=out,
+            pass_fds=[lock],  # should closet be killed, nobody begins while this still writes there
             check=False,
         )
     if done.returncode != 0:

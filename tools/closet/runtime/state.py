@@ -7,14 +7,23 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from closet.errors import UsageError
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-NAME = re.compile(r"^[a-z][a-z0-9-]{0,31}$")
+from closet.errors import EnvironmentFault, UsageError
+from closet.runtime.processes import born
+
+NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+NOT_IN_PATHS = re.compile(r"[,:\\\n]")
+"""What separates the options of an overlay mount, or the two sides of a container's volume."""
+STATE, INTENT = "lab.json", "intent.json"
+FULL = 1 << 16
+"""Bytes left on a disk that count as none: nothing of use fits."""
 
 
 @dataclass(slots=True)
@@ -26,6 +35,7 @@ class LabState:
         digest: of the intent: equal digests are equal labs.
         why: why this runtime, in one line.
         pids: node → the first process of the node, as the machine counts.
+        born: node → when that process began: a pid alone may be somebody else's by now.
     """
 
     name: str
@@ -35,12 +45,36 @@ class LabState:
     why: str = ""
     started: float = 0.0
     pids: dict[str, int] = field(default_factory=dict)
+    born: dict[str, int] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
+
+    def well_formed(self) -> bool:
+        """Whether everything is what it should be; json.loads() does not ask."""
+        words = (self.name, self.runtime, self.phase, self.digest, self.why)
+        numbers = (self.pids, self.born, self.timings)
+        return (
+            all(isinstance(w, str) for w in words)
+            and isinstance(self.started, int | float)
+            and all(isinstance(n, dict) and all(isinstance(v, int | float) for v in n.values()) for n in numbers)
+            and self.pids.keys() == self.born.keys()
+        )
 
 
 def base() -> Path:
-    """Where labs live: `.closet` here, or `CLOSET_HOME`."""
-    return Path(os.environ.get("CLOSET_HOME", ".closet")).absolute()
+    """Where labs live: `.closet` here, or `CLOSET_HOME`.
+
+    Raises:
+        EnvironmentFault: there can be no such folder. UsageError: its name would not work in a mount or volume.
+    """
+    try:
+        path = Path(os.environ.get("CLOSET_HOME") or ".closet").absolute()
+    except FileNotFoundError:
+        raise EnvironmentFault("the current folder is gone: change to one that exists, or set CLOSET_HOME") from None
+    if NOT_IN_PATHS.search(str(path)):
+        raise UsageError(f"{str(path)!r}: labs cannot live there (CLOSET_HOME), allowed: a path without , : \\ in it")
+    if path.exists() and not path.is_dir():
+        raise EnvironmentFault(f"{path}: labs live there (CLOSET_HOME), and it is no folder")
+    return path
 
 
 class LabFolder:
@@ -51,7 +85,7 @@ class LabFolder:
     """
 
     def __init__(self, name: str) -> None:
-        if not NAME.match(name):
+        if not NAME.fullmatch(name):
             raise UsageError(f"lab name {name!r}, allowed: a-z, 0-9 and -, a letter first, at most 32 characters")
         self.name = name
         self.path = base() / name
@@ -66,50 +100,115 @@ class LabFolder:
         return self.path / "nodes" / name
 
     def exists(self) -> bool:
-        """Whether there is anything of this lab."""
-        return self.path.is_dir()
+        """Whether there is anything of this lab.
+
+        Raises:
+            UsageError: there is a folder that is no lab's; it is never touched.
+        """
+        if not self.path.exists():
+            return False
+        # Killed before it wrote its state, an `up` leaves an empty folder, or what was to become the state.
+        if self.path.is_symlink() or not (_is_lab(self.path) or all(_unfinished(p) for p in self.path.iterdir())):
+            raise UsageError(f"{self.path}: no lab of closet's, so it is left alone (allowed: another --name)")
+        return True
+
+    def full(self) -> bool:
+        """Whether the disk under it is."""
+        try:
+            disk = os.statvfs(self.path)
+        except OSError:
+            return False
+        return disk.f_bavail * disk.f_frsize < FULL or (disk.f_files > 0 and disk.f_favail == 0)
 
     def read(self) -> LabState | None:
-        """The state, or None where an `up` did not get as far as writing it."""
+        """The state, or None where an `up` did not get as far as writing it, or somebody spoilt it."""
         try:
-            return LabState(**json.loads((self.path / "lab.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            state = LabState(**json.loads((self.path / STATE).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
+        return state if state.well_formed() else None
 
     def write(self, state: LabState) -> None:
         """Write the state atomically."""
-        write_atomically(self.path / "lab.json", json.dumps(asdict(state), indent=1))
+        write_atomically(self.path / STATE, json.dumps(asdict(state), indent=1))
+
+    def remove(self) -> None:
+        """Remove it; the state last, so that whatever is left of it is known as a lab's."""
+        for path in self.path.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != STATE:
+                path.unlink()
+        (self.path / STATE).unlink(missing_ok=True)
+        self.path.rmdir()
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the lab: one command at a time may build it or take it down.
+    def locked(self, seconds: float = 5.0) -> Iterator[None]:
+        """Hold the lab: one command at a time may build it or take it down. The lock lives as long as the lab.
+
+        Args:
+            seconds: how long to wait for the end of one that was killed: what it had begun may hold the lab for
+                a moment.
 
         Raises:
             UsageError: another command holds it.
         """
-        locks = base()
-        locks.mkdir(parents=True, exist_ok=True)
-        fd = os.open(locks / f".{self.name}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        base().mkdir(parents=True, exist_ok=True)
+        path = base() / f".{self.name}.lock"
+        again = Retrying(stop=stop_after_delay(seconds), wait=wait_fixed(0.02), retry=retry_if_result(lambda r: r < 0))
         try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = os.pread(fd, 20, 0).decode() or "?"
-                raise UsageError(
-                    f"lab {self.name}: another closet command works on it (pid {holder.strip()})"
-                ) from None
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, str(os.getpid()).encode(), 0)
+            fd: int = again(_lock, path, self.name)
+        except RetryError:
+            raise UsageError(f"lab {self.name}: another closet command works on it, or did when it died") from None
+        try:
             yield
         finally:
+            with suppress(OSError):  # there, it must not hide what went wrong
+                if self.path.exists():
+                    os.ftruncate(fd, 0)
+                else:
+                    path.unlink()
             os.close(fd)
+
+
+def _lock(path: Path, name: str) -> int:
+    """A descriptor that holds the lock, or -1 where there is reason to try again."""
+    fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.exists() and os.path.samestat(os.fstat(fd), path.stat()):  # else its holder has just removed it
+            with suppress(OSError):  # a full disk: `down` is what makes room, and this only says who
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, str(os.getpid()).encode(), 0)
+            held, fd = fd, -1
+            return held
+    except BlockingIOError:
+        holder = os.pread(fd, 20, 0).decode()
+        if holder.isdigit() and born(int(holder)):
+            raise UsageError(f"lab {name}: another closet command works on it (pid {holder})") from None
+    except FileNotFoundError:
+        pass
+    finally:
+        if fd >= 0:
+            os.close(fd)
+    return -1
+
+
+def _is_lab(path: Path) -> bool:
+    return (path / STATE).exists() or (path / INTENT).exists()
+
+
+def _unfinished(path: Path) -> bool:
+    return path.name.startswith(f".{STATE}.")
 
 
 def labs() -> list[LabFolder]:
     """Every lab there is anything of, by name."""
-    if not base().is_dir():
+    home = base()
+    if not home.is_dir():
         return []
-    return [LabFolder(p.name) for p in sorted(base().iterdir()) if p.is_dir() and NAME.match(p.name)]
+    names = sorted(p.name for p in home.iterdir() if NAME.fullmatch(p.name) and not p.is_symlink() and _is_lab(p))
+    return [LabFolder(name) for name in names]
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from closet.converge import Convergence
-from closet.errors import EnvironmentFault, UsageError
+from closet.errors import ClosetError, EnvironmentFault, IntentError, UsageError
 from closet.intent import Intent
 from closet.plan import Fabric, plan
 from closet.render import render
-from closet.runtime import boot
+from closet.runtime import boot, limits
 from closet.runtime.choose import choose, named
 from closet.runtime.node import LiveNode
+from closet.runtime.processes import cgroup_folders
 from closet.runtime.protocol import Build
-from closet.runtime.state import LabFolder, LabState, labs, write_atomically
+from closet.runtime.state import INTENT, LabFolder, LabState, labs, write_atomically
 from closet.suite import Result, run, select
 
 
@@ -99,15 +103,20 @@ def up(intent: Intent, *, runtime: str = "auto", name: str | None = None, progre
         digest = hashlib.sha256(text.encode()).hexdigest()
         if (running := _already(folder, digest, runtime, progress)) is not None:
             return running
+        if shutil.which("nsenter") is None:
+            raise EnvironmentFault("nsenter is not installed: run `closet doctor --install`")
         chosen, why = choose(runtime)
         progress.say(why)
         state = LabState(name=intent.name, runtime=chosen.name, phase="starting", digest=digest, why=why)
+        state.lifted = limits.low(len(fabric.nodes))
         try:
             _write(folder, fabric, text, state)
+            limits.lift(state.lifted)
             progress.mark("render")
             started = chosen.create(Build(fabric, folder, progress.say, progress.mark))
             nodes = {k: LiveNode(name=k, pid=s.pid, folder=folder.node(k)) for k, s in started.items()}
             state.pids = {k: n.pid for k, n in nodes.items()}
+            state.born = {k: n.born for k, n in nodes.items()}
             with Convergence(fabric, nodes) as convergence:
                 boot.boot(fabric, started, nodes, progress.mark)
                 convergence.wait()
@@ -118,13 +127,16 @@ def up(intent: Intent, *, runtime: str = "auto", name: str | None = None, progre
             state.phase = "running"
             state.started = time.time()
             folder.write(state)
-        except OSError as e:
-            _remove(folder, chosen.name)
-            raise EnvironmentFault(
-                f"lab {intent.name}: {e.strerror or e}{f': {e.filename}' if e.filename else ''}"
-            ) from e
-        except BaseException:
-            _remove(folder, chosen.name)
+        except BaseException as e:
+            full = folder.full()  # afterwards it is not
+            progress.say(f"{folder.name}: removing what there is of it")
+            with _uninterrupted():
+                _remove(folder, chosen.name)
+            if full and isinstance(e, OSError | ClosetError):
+                raise EnvironmentFault(f"lab {folder.name}: no space left on the disk of {folder.path.parent}") from e
+            if isinstance(e, OSError):
+                place = f": {e.filename}" if e.filename else ""
+                raise EnvironmentFault(f"lab {folder.name}: {e.strerror or e}{place}") from e
             raise
         return lab
 
@@ -143,19 +155,17 @@ def _already(folder: LabFolder, digest: str, runtime: str, progress: Progress) -
     if not folder.exists():
         return None
     state = folder.read()
-    if state is not None and state.phase == "running":
-        lab = open_lab(folder.name)
-        if not lab.alive():
-            progress.say(f"lab {folder.name} has nodes that died: starting it anew")
-        elif state.digest != digest or runtime not in {"auto", state.runtime}:
-            raise UsageError(
-                f"lab {folder.name}: runs already, with another intent or runtime "
-                f"(allowed: `closet down {folder.name}` first, or another --name)"
-            )
-        else:
-            return lab
-    else:
+    if state is None or state.phase != "running":
         progress.say(f"lab {folder.name} was left half-made: removing what there is of it")
+    elif state.digest != digest or runtime not in {"auto", state.runtime}:
+        raise UsageError(
+            f"lab {folder.name}: runs already, with another intent or runtime "
+            f"(allowed: `closet down {folder.name}` first, or another --name)"
+        )
+    elif (lab := _open(folder)) is not None and lab.alive():
+        return lab
+    else:
+        progress.say(f"lab {folder.name} has nodes that died, or files that are gone: starting it anew")
     _remove(folder, state.runtime if state is not None else None)
     return None
 
@@ -164,7 +174,7 @@ def _write(folder: LabFolder, fabric: Fabric, intent: str, state: LabState) -> N
     """Write all of a lab's files; the state first, so that whatever follows can be taken down."""
     folder.path.mkdir(parents=True)
     folder.write(state)
-    write_atomically(folder.path / "intent.json", intent)
+    write_atomically(folder.path / INTENT, intent)
     for node, files in render(fabric):
         frr, log = folder.node(node.name) / "frr", folder.node(node.name) / "log"
         frr.mkdir(parents=True)
@@ -181,11 +191,26 @@ def open_lab(name: str | None = None) -> Lab:
         UsageError: there is no such lab, none at all, several to choose from, or it is not up yet.
     """
     folder = find(name)
+    if (lab := _open(folder)) is None:
+        raise UsageError(
+            f"lab {folder.name}: not up, an `up` did not finish or its files are damaged: "
+            f"`closet down {folder.name}` removes it"
+        )
+    return lab
+
+
+def _open(folder: LabFolder) -> Lab | None:
+    """The lab in a folder, or None where its files do not say what it is."""
     state = folder.read()
     if state is None or state.phase != "running":
-        raise UsageError(f"lab {folder.name}: not up (an `up` did not finish): `closet down {folder.name}` removes it")
-    fabric = plan(Intent.model_validate_json((folder.path / "intent.json").read_text(encoding="utf-8")))
-    nodes = {k: LiveNode(name=k, pid=pid, folder=folder.node(k)) for k, pid in state.pids.items()}
+        return None
+    try:
+        fabric = plan(Intent.model_validate_json((folder.path / INTENT).read_bytes()))
+    except (OSError, ValueError, IntentError):
+        return None
+    if state.pids.keys() != fabric.nodes.keys():
+        return None
+    nodes = {k: LiveNode(name=k, pid=p, folder=folder.node(k), born=state.born[k]) for k, p in state.pids.items()}
     return Lab(fabric, folder, state, nodes)
 
 
@@ -204,20 +229,39 @@ def find(name: str | None = None) -> LabFolder:
     return there[0]
 
 
-def down(name: str) -> None:
-    """Take a lab down, whatever state it is in; a lab that does not exist is down.
+def down(name: str) -> bool:
+    """Take a lab down, whatever state it is in; a lab that does not exist is down. Returns whether there was one.
 
     Raises:
         RuntimeFault: something would not go. UsageError: another command works on it.
     """
     folder = LabFolder(name)
+    if not folder.path.parent.is_dir() and not cgroup_folders(folder.id):
+        return False  # nothing to hold
     with folder.locked():
         state = folder.read()
-        _remove(folder, state.runtime if state is not None else None)
+        return _remove(folder, state.runtime if state is not None else None)
 
 
-def _remove(folder: LabFolder, runtime: str | None) -> None:
+def _remove(folder: LabFolder, runtime: str | None) -> bool:
+    if not folder.exists() and not cgroup_folders(folder.id):  # without its files, its nodes still run
+        return False
+    state = folder.read()
+    for each in named(runtime):
+        each.destroy(folder)
     if folder.exists():
-        for each in named(runtime):
-            each.destroy(folder)
-        shutil.rmtree(folder.path)
+        folder.remove()
+    if state is not None and not labs():  # the last one out
+        limits.restore(state.lifted)
+    return True
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let nobody hurry this: a second Ctrl-C would leave behind what the first one asked to remove."""
+    with ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                before = signal.signal(number, signal.SIG_IGN)
+                stack.callback(signal.signal, number, before or signal.SIG_DFL)
+        yield

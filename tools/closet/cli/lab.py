@@ -9,29 +9,45 @@ from collections.abc import Sequence
 import click
 
 from closet.cli.show import Spinner, as_json, table
-from closet.errors import UsageError
+from closet.errors import ClosetError, UsageError
 
 
 @click.command()
 @click.argument("lab", required=False)
 @click.option("--all", "all_", is_flag=True, help="Every lab of this folder.")
-def down(lab: str | None, all_: bool) -> None:
+@click.pass_context
+def down(ctx: click.Context, lab: str | None, all_: bool) -> None:
     """Take LAB down (the only one, if it is not named) and remove all it made. A lab that is gone is fine."""
     from closet import lab as labs
     from closet.runtime.state import labs as all_labs
 
     if all_ and lab:
         raise UsageError("down: a lab or --all, not both")
-    names = [f.name for f in all_labs()] if all_ else [lab or labs.find().name]
-    spinner = Spinner()
+    there = [f.name for f in all_labs()]
+    names = [lab] if lab else there if all_ or not there else [labs.find().name]
+    if not names:
+        click.echo("nothing to take down")
+    worst = 0
     for name in names:
-        began = time.monotonic()
-        spinner(f"{name}: going down")
         try:
-            labs.down(name)
-        finally:
-            spinner.clear()
-        click.echo(f"{name}: down in {time.monotonic() - began:.2f} s")
+            _down(name)
+        except ClosetError as e:  # one that will not go keeps none of the others
+            click.echo(f"closet: {e}", err=True)
+            worst = max(worst, e.exit_code)
+    ctx.exit(worst)
+
+
+def _down(name: str) -> None:
+    from closet import lab as labs
+
+    began = time.monotonic()
+    spinner = Spinner()
+    spinner(f"{name}: going down")
+    try:
+        there = labs.down(name)
+    finally:
+        spinner.clear()
+    click.echo(f"{name}: down in {time.monotonic() - began:.2f} s" if there else f"{name}: nothing to take down")
 
 
 @click.command()

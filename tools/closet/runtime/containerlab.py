@@ -146,7 +146,9 @@ def _deploy(folder: LabFolder, topology: Path, engine: Engine, size: int) -> Non
     finally:
         os.close(space)
     try:
-        engine.prepare()
+        engine.prepare()  # what takes long to import, meanwhile
+        import pyroute2  # noqa: F401
+
         returned = run.wait(SECONDS + size / 2)
     except subprocess.TimeoutExpired:
         raise RuntimeFault(f"lab {folder.name}: containerlab did not end in {SECONDS + size / 2:g} s") from None

@@ -40,9 +40,9 @@ def processes_between(folder: Path) -> list[int]:
     """Those that a runc below `folder` has begun and not yet put into a cgroup: `runc init`, in its bundle."""
     found = []
     for pid, line in _command_lines():
-        if line.endswith(b"\0init\0"):
+        if line == b"runc\0init\0":
             with suppress(OSError):
-                if Path(os.readlink(f"/proc/{pid}/cwd")).is_relative_to(folder):
+                if Path(f"/proc/{pid}/cwd").readlink().is_relative_to(folder):
                     found.append(pid)
     return found
 

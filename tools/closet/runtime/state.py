@@ -35,6 +35,7 @@ class LabState:
         digest: of the intent: equal digests are equal labs.
         why: why this runtime, in one line.
         pids: node → the first process of the node, as the machine counts.
+        lifted: settings of the machine that were raised for it, and their values before.
         born: node → when that process began: a pid alone may be somebody else's by now.
     """
 
@@ -46,16 +47,16 @@ class LabState:
     started: float = 0.0
     pids: dict[str, int] = field(default_factory=dict)
     born: dict[str, int] = field(default_factory=dict)
-    timings: dict[str, float] = field(default_factory=dict)
+    lifted: dict[str, int] = field(default_factory=dict)
 
     def well_formed(self) -> bool:
         """Whether everything is what it should be; json.loads() does not ask."""
         words = (self.name, self.runtime, self.phase, self.digest, self.why)
-        numbers = (self.pids, self.born, self.timings)
+        numbers = (self.pids, self.born)
         return (
             all(isinstance(w, str) for w in words)
             and isinstance(self.started, int | float)
-            and all(isinstance(n, dict) and all(isinstance(v, int | float) for v in n.values()) for n in numbers)
+            and all(isinstance(n, dict) and all(isinstance(v, int) for v in n.values()) for n in numbers)
             and self.pids.keys() == self.born.keys()
         )
 
@@ -164,7 +165,7 @@ class LabFolder:
             yield
         finally:
             with suppress(OSError):  # there, it must not hide what went wrong
-                if self.path.exists():
+                if _is_lab(self.path):
                     os.ftruncate(fd, 0)
                 else:
                     path.unlink()

@@ -253,7 +253,7 @@ def test_spread(fan, counts, finding):
 def test_doors(observed):
     expected = expected_knocks(QUICKSTART)
     assert set(expected.values()) == {"silent"}
-    door = Knock("h1-1", "leaf1", str(IPv4Address("10.255.0.3")), 179)
+    door = Knock("h1-1", "leaf1", str(IPv4Address("10.255.0.3")), "TCP", 179)
     assert said("doors", expected, expected | {door: observed}) == [
         f"leaf1  TCP 179 from h1-1 to 10.255.0.3  expected silent, observed {observed}"
     ]

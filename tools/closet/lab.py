@@ -152,7 +152,7 @@ def prove(lab: Lab, seconds: float = 15.0) -> list[Result]:
 
 def _already(folder: LabFolder, digest: str, runtime: str, progress: Progress) -> Lab | None:
     """The lab if it runs as asked; else what is left of a broken one is removed, and a different one refused."""
-    if not folder.exists():
+    if not _is_there(folder):
         return None
     state = folder.read()
     if state is None or state.phase != "running":
@@ -236,15 +236,20 @@ def down(name: str) -> bool:
         RuntimeFault: something would not go. UsageError: another command works on it.
     """
     folder = LabFolder(name)
-    if not folder.path.parent.is_dir() and not cgroup_folders(folder.id):
-        return False  # nothing to hold
+    if not folder.path.parent.is_dir() and not _is_there(folder):
+        return False  # and no folder for a lock
     with folder.locked():
         state = folder.read()
         return _remove(folder, state.runtime if state is not None else None)
 
 
+def _is_there(folder: LabFolder) -> bool:
+    """Whether there is anything of a lab: without its files, its nodes still run."""
+    return folder.exists() or bool(cgroup_folders(folder.id))
+
+
 def _remove(folder: LabFolder, runtime: str | None) -> bool:
-    if not folder.exists() and not cgroup_folders(folder.id):  # without its files, its nodes still run
+    if not _is_there(folder):
         return False
     state = folder.read()
     for each in named(runtime):

@@ -103,9 +103,18 @@ class Fan:
 
 @dataclass(frozen=True, slots=True)
 class Knock:
-    """A TCP port of a switch that a host tries."""
+    """A port of a switch that a host tries.
+
+    Attributes:
+        address: IPv4, or IPv6 link-local with the host's port after a %.
+        protocol: "TCP" or "UDP".
+    """
 
     host: str
     switch: str
     address: str
+    protocol: str
     port: int
+
+    def __str__(self) -> str:
+        return f"{self.protocol} {self.port} from {self.host} to {self.address}"

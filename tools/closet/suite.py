@@ -68,7 +68,7 @@ def run_one(fabric: Fabric, nodes: Mapping[str, LiveNode], check: Check) -> Resu
         result.claims = check.count(expected)
         try:
             result.findings += check.judge(expected, check.observe(fabric, nodes, expected))
-        except ProbeError as e:
+        except (ProbeError, OSError) as e:
             result.error = str(e)
     result.findings.sort()
     result.seconds = time.monotonic() - began
@@ -85,7 +85,7 @@ def _judge_nodes(
     def look(name: str) -> object:
         try:
             return check.observe(nodes[name], fabric)
-        except ProbeError as e:
+        except (ProbeError, OSError) as e:
             return e
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -93,7 +93,7 @@ def _judge_nodes(
     for name, want in expected.items():
         result.claims += check.count(want)
         got = observed[name]
-        if isinstance(got, ProbeError):
+        if isinstance(got, ProbeError | OSError):
             result.findings.append(Finding(name, check.name, "an answer", str(got).removeprefix(f"{name}: ")))
         else:
             result.findings += check.judge(name, want, got)

@@ -13,8 +13,10 @@ from closet.render import render_node
 
 
 def _daemons(fabric: Fabric) -> dict[str, frozenset[str]]:
-    running = frozenset({"mgmtd", "zebra", "bgpd"} | ({"bfdd"} if fabric.bfd is not None else set()))
-    return dict.fromkeys(fabric.nodes, running)
+    always = {"mgmtd", "zebra", "bgpd"} | ({"bfdd"} if fabric.bfd is not None else set())
+    return {
+        n.name: frozenset(always | ({"staticd"} if "staticd.conf" in render_node(fabric, n) else set())) for n in fabric
+    }
 
 
 def _configs(fabric: Fabric) -> dict[str, frozenset[str]]:

@@ -56,13 +56,13 @@ def spread(expected: dict[Fan, Round], observed: dict[Fan, dict[str, int]]) -> I
             continue
         bound = sqrt(log(2 * m / FALSE_ALARM) / (2 * n))
         low, high = (1 / m - bound) * n, (1 / m + bound) * n
-        if any(not low <= count <= high for count in counts.values()):
+        if any(not low <= count <= high or count == 0 for count in counts.values()):
             yield Finding(fan.node, "ECMP", f"{max(low, 0):.0f} to {high:.0f} of {n} flows on each of {m} ports", told)
 
 
 @probe_check("no switch answers a host on its control plane", observe=knock_at, expect=expected_knocks)
 def doors(expected: dict[Knock, str], observed: dict[Knock, str]) -> Iterator[Finding]:
-    """A TCP port of a switch that a host can reach, or a probe whose control failed."""
+    """A port of a switch that answers a host, or a probe whose control failed."""
     for k, want in expected.items():
         if observed[k] != want:
-            yield Finding(k.switch, f"TCP {k.port} from {k.host} to {k.address}", want, observed[k])
+            yield Finding(k.switch, str(k), want, observed[k])

@@ -19,6 +19,7 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = 130
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said and done; another Ctrl-C would only make Python complain
     sys.exit(code)
 
 

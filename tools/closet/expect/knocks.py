@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
-from closet.plan import Fabric, Node, Role
+from ipaddress import IPv6Address
+
+from closet.plan import Fabric, Node, Port, Role
 from closet.records import Knock
 
-DOORS = (22, 179, 2601, 2605)
-"""SSH, BGP, and the terminals of zebra and bgpd (FRR lib/route_types, `services`)."""
+TCP = (22, 179, 2601, 2605, 2623)
+"""SSH, BGP, and the terminals of zebra, bgpd and mgmtd (FRR tools/etc/frr, `services`)."""
+UDP = (3784, 4784, 4789)
+"""BFD over one hop and over several (RFC 5881, RFC 5883), and VXLAN (RFC 7348)."""
+NEIGHBOURLY = {("TCP", 179), ("UDP", 3784)}
+"""What a switch does talk with the neighbour on a link itself."""
 
 
 def expected_knocks(fabric: Fabric) -> dict[Knock, str]:
     """One host of each leaf knocks at its own leaf, at a remote one and at the top; nobody may answer.
 
-    Without a default route (rails-only) hosts reach no switch address at all, and there is no door to try.
+    At its own leaf it tries the link-local address, too. Without a default route (rails-only) that is the only
+    address of a switch that a host can reach.
     """
-    if fabric.host_routes != "default":
-        return {}
     leaves = fabric.role(Role.LEAF)
     tops = fabric.role(fabric.top)
-    first: dict[str, Node] = {}
+    first: dict[str, tuple[Node, Port]] = {}
     for host in fabric.hosts:
         for port in host.ports:
-            first.setdefault(port.peer, host)
+            first.setdefault(port.peer, (host, port))
     knocks = {}
     for i, leaf in enumerate(leaves):
         if leaf.name not in first:
             continue
-        host = first[leaf.name]
-        for switch in dict.fromkeys((leaf.name, leaves[(i + 1) % len(leaves)].name, tops[i % len(tops)].name)):
-            for door in DOORS:
-                knocks[Knock(host.name, switch, str(fabric[switch].loopback), door)] = "silent"
+        host, port = first[leaf.name]
+        local = f"{link_local(leaf.port(port.peer_port).mac)}%{port.name}"
+        doors = [(leaf.name, local, door) for door in _doors() if door not in NEIGHBOURLY]
+        if fabric.host_routes == "default":
+            far = dict.fromkeys((leaf.name, leaves[(i + 1) % len(leaves)].name, tops[i % len(tops)].name))
+            doors += [(name, str(fabric[name].loopback), door) for name in far for door in _doors()]
+        for switch, address, (protocol, number) in doors:
+            knocks[Knock(host.name, switch, address, protocol, number)] = "silent"
     return knocks
+
+
+def _doors() -> list[tuple[str, int]]:
+    return [("TCP", n) for n in TCP] + [("UDP", n) for n in UDP]
+
+
+def link_local(mac: str) -> IPv6Address:
+    """The IPv6 link-local address the kernel makes from a MAC (RFC 4291 appendix A)."""
+    b = bytes.fromhex(mac.replace(":", ""))
+    return IPv6Address(b"\xfe\x80" + bytes(6) + bytes([b[0] ^ 2]) + b[1:3] + b"\xff\xfe" + b[3:])

@@ -11,11 +11,14 @@ from closet.plan import Fabric
 from closet.records import Fib, Session
 from closet.runtime.node import LiveNode
 
+DAEMONS = ("mgmtd", "zebra", "bgpd", "bfdd", "staticd")
+"""Those a node may run; which it must is the plan's to say."""
+
 
 def daemons(node: LiveNode, fabric: Fabric) -> frozenset[str]:
     """Which of FRR's daemons are there and accept a question."""
     alive = set()
-    for name in ("mgmtd", "zebra", "bgpd", *(("bfdd",) if fabric.bfd else ())):
+    for name in DAEMONS:
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(5)
             try:
@@ -29,7 +32,7 @@ def daemons(node: LiveNode, fabric: Fabric) -> frozenset[str]:
 def running_config(node: LiveNode, fabric: Fabric) -> frozenset[str]:
     """What FRR runs with: the lines of every daemon's `show running-config`, each with the blocks it is in."""
     lines: set[str] = set()
-    for daemon in ("mgmtd", "zebra", "bgpd", *(("bfdd",) if fabric.bfd else ())):
+    for daemon in daemons(node, fabric):
         lines |= config_lines(ask(node, daemon, "show running-config")[0])
     return frozenset(lines)
 

@@ -24,7 +24,9 @@ def render_node(fabric: Fabric, node: Node) -> Files:
     conf = frr_conf(fabric, node) if node.config is None else node.config
     files = {
         "frr.conf": conf,
-        **{"zebra.conf": "", "bgpd.conf": "", **split(conf)},
+        "zebra.conf": "",
+        "bgpd.conf": "",
+        **split(conf),
         "vtysh.conf": "service integrated-vtysh-config\n",
         "daemons": daemons(fabric),
         "sysctl.conf": sysctl_conf(node),

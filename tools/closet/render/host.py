@@ -57,7 +57,9 @@ def sysctl_conf(node: Node) -> str:
 
 def nftables_conf(fabric: Fabric, node: Node) -> str:
     """What may reach a switch itself, as an nft(8) ruleset; forwarded traffic never passes it."""
+    uplinks = {p.name for p in fabric.uplinks(node)}
     peers = [(p.name, fabric[p.peer].port(p.peer_port).address) for p in node.ports]
     return TEMPLATES.get_template("nftables.conf.j2").render(
-        numbered=fabric.numbered, peers=[(name, address.ip) for name, address in peers if address is not None]
+        uplinks=[] if fabric.numbered else [p.name for p in fabric.uplinks(node)],
+        peers=[(name, address.ip, name in uplinks) for name, address in peers if address is not None],
     )

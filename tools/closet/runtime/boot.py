@@ -30,12 +30,12 @@ def phases(fabric: Fabric, node: Node) -> list[str]:
     (from zebra.conf).
     """
     filters = "nft -f /etc/frr/nftables.conf && " if not node.is_host else ""
-    static = f" && {{ [ ! -e /etc/frr/staticd.conf ] || {FRR}/staticd -d {LOG}; }}"
-    bfd = f" && {FRR}/bfdd -d {LOG} -f /etc/frr/bfdd.conf" if fabric.bfd is not None else ""
+    static = f" && {{ [ ! -e /etc/frr/staticd.conf ] || {FRR}/staticd -d -P 0 {LOG}; }}"
+    bfd = f" && {FRR}/bfdd -d -P 0 {LOG} -f /etc/frr/bfdd.conf" if fabric.bfd is not None else ""
     return [
-        f"{filters}{FRR}/mgmtd -d {LOG}",
-        f"{FRR}/zebra -d -A 127.0.0.1 -s 90000000 {LOG} -f /etc/frr/zebra.conf",
-        f"{FRR}/bgpd -d -A 127.0.0.1 -P 0 {LOG} -f /etc/frr/bgpd.conf{bfd}{static}",
+        f"{filters}{FRR}/mgmtd -d -P 0 {LOG}",
+        f"{FRR}/zebra -d -P 0 -s 90000000 {LOG} -f /etc/frr/zebra.conf",
+        f"{FRR}/bgpd -d -P 0 {LOG} -f /etc/frr/bgpd.conf{bfd}{static}",
     ]
 
 

@@ -22,7 +22,7 @@ from closet.errors import EnvironmentFault, RuntimeFault
 from closet.plan import Fabric, Node
 from closet.render import clab
 from closet.runtime import bundle, netns
-from closet.runtime.engine import HINT, Engine, why_not
+from closet.runtime.engine import HINT, PATIENCE, Engine, why_not
 from closet.runtime.processes import kill_all, processes_with
 from closet.runtime.protocol import Build, Started
 from closet.runtime.state import LabFolder
@@ -68,15 +68,19 @@ class ContainerlabRuntime:
             pids = engine.pids(folder.id)
             for node in fabric:
                 if node.name not in pids:
-                    raise RuntimeFault(f"{node.name}: its container does not run, containerlab: {_log(folder)}")
+                    raise RuntimeFault(f"{node.name}: containerlab made no container of it that runs")
                 _take_links(fabric, node, pids[node.name])
             build.mark("links")
             for node in fabric:
                 stdin = _connect(node.name, folder.node(node.name) / "frr")
                 started[node.name] = Started(pids[node.name], stdin, outs.pop(node.name))
             build.mark("nodes")
-        except OSError as e:
-            raise EnvironmentFault(f"{folder.name}: {e.strerror or e} ({HINT})") from None
+        except BaseException as e:
+            for channel in started.values():
+                channel.close()
+            if isinstance(e, OSError):
+                raise EnvironmentFault(f"lab {folder.name}: {e.strerror or e} ({HINT})") from None
+            raise
         finally:
             for fd in outs.values():
                 os.close(fd)
@@ -92,7 +96,7 @@ class ContainerlabRuntime:
         deploying = processes_with("--topo", str(topology))
         kill_all(lambda: processes_with("--topo", str(topology)), what=f"lab {folder.name}")
         if work.exists():  # containerlab makes it before any container
-            if (reason := why_not()) is not None:
+            if (reason := why_not(PATIENCE)) is not None:
                 raise RuntimeFault(
                     f"lab {folder.name}: {reason}, and only that can remove its containers: start it, and then "
                     f"`closet down {folder.name}` again"
@@ -111,7 +115,7 @@ def _take_over(frr: Path) -> int:
     for pipe in (IN, OUT):
         os.mkfifo(frr / pipe)
     (frr / SCRIPT).write_text(TAKEOVER, encoding="utf-8")
-    return os.open(frr / OUT, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    return _blocking(os.open(frr / OUT, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
 
 
 def _connect(node: str, frr: Path, seconds: float = 10.0) -> int:
@@ -123,6 +127,12 @@ def _connect(node: str, frr: Path, seconds: float = 10.0) -> int:
         raise RuntimeFault(f"{node}: its first process did not begin in {seconds:g} s") from None
     for name in (IN, OUT, SCRIPT):
         (frr / name).unlink()
+    return _blocking(fd)
+
+
+def _blocking(fd: int) -> int:
+    """Of a named pipe only to open it must not block."""
+    os.set_blocking(fd, True)
     return fd
 
 

@@ -25,6 +25,8 @@ LABEL = "containerlab"
 """Label of every container of a lab: the lab's name."""
 NODE_LABEL = "clab-node-name"
 HINT = "see `closet doctor`"
+PATIENCE = 20.0
+"""Seconds for an answer from an engine somebody counts on."""
 WORKERS = 16
 """Requests at once; the engine's own work is what takes the time."""
 
@@ -35,24 +37,24 @@ def socket_path() -> str | None:
     return host.removeprefix("unix://") if host.startswith("unix://") else None
 
 
-def version() -> str | None:
-    """The version of the engine, or None if it does not answer within a second."""
-    status, head = _get("/_ping")
+def version(seconds: float = 1.0) -> str | None:
+    """The version of the engine, or None if it does not answer in time."""
+    status, head = _get("/_ping", seconds)
     found = re.search(r"^Server: Docker/(\S+)", head, re.MULTILINE | re.IGNORECASE)
     return (found[1] if found else "?") if status == 200 else None
 
 
-def why_not() -> str | None:
-    """Why there is no engine to work with, in a few words; None if there is."""
+def why_not(seconds: float = 1.0) -> str | None:
+    """Why there is no engine to work with, in a few words; None if there is one that answers in time."""
     path = socket_path()
     if path is None:
         return f"DOCKER_HOST={os.environ['DOCKER_HOST']} is no engine on this machine"
     if not Path(path).is_socket():
         return "no Docker engine here"
-    return None if version() is not None else f"the Docker engine at {path} does not answer"
+    return None if version(seconds) is not None else f"the Docker engine at {path} does not answer"
 
 
-def _get(path: str, seconds: float = 1.0) -> tuple[int, str]:
+def _get(path: str, seconds: float = PATIENCE) -> tuple[int, str]:
     """Status and head of the answer to a request (Docker Engine API): quicker than to import a client; 0 is none."""
     answer = b""
     try:
@@ -72,6 +74,13 @@ def image_name() -> str:
     return f"closet-node:{rootfs.recipe_digest()}"
 
 
+def _has_image(name: str) -> bool:
+    status, _ = _get(f"/images/{name}/json")
+    if status not in {200, 404}:
+        raise EnvironmentFault(f"the Docker engine does not say whether it has {name} ({HINT})")
+    return status == 200
+
+
 class Engine:
     """The engine, through Docker's own client.
 
@@ -80,7 +89,7 @@ class Engine:
     """
 
     def __init__(self) -> None:
-        if (reason := why_not()) is not None:
+        if (reason := why_not(PATIENCE)) is not None:
             raise EnvironmentFault(f"{reason}: start Docker, or take `--runtime oci` ({HINT})")
         self._client: Any = None
 
@@ -105,11 +114,11 @@ class Engine:
             EnvironmentFault: the engine would not take it: no space left, say.
         """
         name = image_name()
-        if _get(f"/images/{name}/json")[0] != 200:
+        if not _has_image(name):
             base = rootfs.ensure(say)
             with (paths.cache() / "image.lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)  # two labs started at once import it once
-                if _get(f"/images/{name}/json")[0] != 200:
+                if not _has_image(name):
                     say("giving the node image to the Docker engine (once; about 5 s)")
                     self._import(base, name)
         return name
@@ -128,7 +137,7 @@ class Engine:
         with _said(f"lab {lab}"), ThreadPoolExecutor(WORKERS) as pool:
             there = self._api.containers(filters={"label": f"{LABEL}={lab}"})
             found = pool.map(self._api.inspect_container, (c["Id"] for c in there))
-            return {c["Config"]["Labels"][NODE_LABEL]: c["State"]["Pid"] for c in found if c["State"]["Running"]}
+            return {c["Config"]["Labels"].get(NODE_LABEL): c["State"]["Pid"] for c in found if c["State"]["Running"]}
 
     def remove(self, lab: str, quiet: float, seconds: float = 60.0) -> set[str]:
         """Remove every container of a lab, whatever state it is in; returns their names.

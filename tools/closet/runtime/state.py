@@ -16,7 +16,6 @@ from pathlib import Path
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from closet.errors import EnvironmentFault, UsageError
-from closet.runtime.processes import born
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 NOT_IN_PATHS = re.compile(r"[,:\\\n]")
@@ -144,12 +143,12 @@ class LabFolder:
         self.path.rmdir()
 
     @contextmanager
-    def locked(self, seconds: float = 5.0) -> Iterator[None]:
+    def locked(self, seconds: float = 1.0) -> Iterator[None]:
         """Hold the lab: one command at a time may build it or take it down. The lock lives as long as the lab.
 
         Args:
-            seconds: how long to wait for the end of one that was killed: what it had begun may hold the lab for
-                a moment.
+            seconds: how long to wait for a holder to end: one that was killed takes a moment to die, and what it
+                had just begun holds on for a moment more.
 
         Raises:
             UsageError: another command holds it.
@@ -158,40 +157,34 @@ class LabFolder:
         path = base() / f".{self.name}.lock"
         again = Retrying(stop=stop_after_delay(seconds), wait=wait_fixed(0.02), retry=retry_if_result(lambda r: r < 0))
         try:
-            fd: int = again(_lock, path, self.name)
+            fd: int = again(_lock, path)
         except RetryError:
-            raise UsageError(f"lab {self.name}: another closet command works on it, or did when it died") from None
+            holder = path.read_text(encoding="ascii", errors="replace") if path.exists() else ""
+            raise UsageError(f"lab {self.name}: another closet command works on it (pid {holder or '?'})") from None
         try:
             yield
         finally:
-            with suppress(OSError):  # there, it must not hide what went wrong
-                if _is_lab(self.path):
-                    os.ftruncate(fd, 0)
-                else:
-                    path.unlink()
+            if not _is_lab(self.path):
+                path.unlink(missing_ok=True)
             os.close(fd)
 
 
-def _lock(path: Path, name: str) -> int:
-    """A descriptor that holds the lock, or -1 where there is reason to try again."""
+def _lock(path: Path) -> int:
+    """A descriptor that holds the lock, or -1 where somebody else has it."""
     fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if path.exists() and os.path.samestat(os.fstat(fd), path.stat()):  # else its holder has just removed it
+        if os.path.samestat(os.fstat(fd), path.stat()):
             with suppress(OSError):  # a full disk: `down` is what makes room, and this only says who
                 os.ftruncate(fd, 0)
                 os.pwrite(fd, str(os.getpid()).encode(), 0)
-            held, fd = fd, -1
-            return held
-    except BlockingIOError:
-        holder = os.pread(fd, 20, 0).decode()
-        if holder.isdigit() and born(int(holder)):
-            raise UsageError(f"lab {name}: another closet command works on it (pid {holder})") from None
-    except FileNotFoundError:
+            return fd
+    except (BlockingIOError, FileNotFoundError):  # held; or its holder has just removed it with the lab
         pass
-    finally:
-        if fd >= 0:
-            os.close(fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
     return -1
 
 

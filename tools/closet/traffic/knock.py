@@ -1,4 +1,4 @@
-"""Does a switch's control plane answer a host: TCP connections tried from hosts, each with a ping as control."""
+"""Does a switch's control plane answer a host: TCP and UDP tried from hosts, each with a ping as control."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 from closet.errors import ProbeError
 from closet.plan import Fabric
@@ -17,78 +16,115 @@ from closet.runtime.node import LiveNode
 
 SETTLE = 0.05
 """Seconds an answer may come after the echo that was sent behind the knock on the same path."""
+ECHO = {socket.AF_INET: (8, 0), socket.AF_INET6: (128, 129)}
+"""Family → ICMP types of echo request and reply (RFC 792, RFC 4443)."""
+AGAIN = 0.5
+"""Seconds after which a ping that was not answered is sent again."""
 
-
-@dataclass(slots=True)
-class _Open:
-    knock: Knock
-    tcp: socket.socket
+Target = tuple[str, str]
+"""(host, address)."""
 
 
 def knock(
     fabric: Fabric, nodes: Mapping[str, LiveNode], expected: Mapping[Knock, str], *, seconds: float = 2.0
 ) -> dict[Knock, str]:
-    """Try every TCP port; knock → "silent", "refused", "open", or "no ping" where even ICMP gets no answer.
+    """Try every door; knock → "silent", "refused", "open", or "no ping" where even ICMP gets no answer.
 
-    The ping is sent after the TCP segment, from and to the same addresses: once it has been answered and a
-    little more time has passed, silence is an answer.
+    The ping is sent after the knock, from and to the same addresses: once it has been answered and a little
+    more time has passed, silence is an answer.
 
     Raises:
         ProbeError: a host could not send.
     """
-    tries = [_Open(k, _connect(nodes[k.host], k)) for k in expected]
-    pinged = _ping_all(nodes, {(k.host, k.address) for k in expected}, seconds)
-    poll = select.poll()
-    by_fd = {}
-    for t in tries:
-        poll.register(t.tcp, select.POLLOUT | select.POLLERR | select.POLLHUP)
-        by_fd[t.tcp.fileno()] = t
-    found = {t.knock: "silent" if pinged[t.knock.host, t.knock.address] else "no ping" for t in tries}
-    end = time.monotonic() + SETTLE
-    while by_fd and (left := end - time.monotonic()) > 0:
-        for fd, _ in poll.poll(left * 1000):
-            t = by_fd.pop(fd)
-            poll.unregister(fd)
-            error = t.tcp.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            found[t.knock] = {0: "open", errno.ECONNREFUSED: "refused"}.get(error, found[t.knock])
-    for t in tries:
-        t.tcp.close()
-    return found
+    sockets = {k: _try(nodes[k.host], k) for k in expected}
+    try:
+        pinged = _ping_all(nodes, {(k.host, k.address) for k in expected}, seconds)
+        answers = _listen(sockets)
+    finally:
+        for s in sockets.values():
+            s.close()
+    return {k: answers[k] if pinged[k.host, k.address] else "no ping" for k in expected}
 
 
-def _connect(node: LiveNode, k: Knock) -> socket.socket:
-    s = node.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    error = s.connect_ex((k.address, k.port))
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def _address(node: LiveNode, address: str, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
+    """As sockets want it; an IPv6 link-local address says its port after a %."""
+    if _family(address) is socket.AF_INET:
+        return address, port
+    host, _, scope = address.partition("%")
+    with node.netns():
+        return host, port, 0, socket.if_nametoindex(scope)
+
+
+def _try(node: LiveNode, k: Knock) -> socket.socket:
+    kind = socket.SOCK_STREAM if k.protocol == "TCP" else socket.SOCK_DGRAM
+    s = node.socket(_family(k.address), kind | socket.SOCK_NONBLOCK)
+    error = s.connect_ex(_address(node, k.address, k.port))
+    if error == 0 and k.protocol == "UDP":
+        s.send(b"closet")
     if error not in {0, errno.EINPROGRESS}:
         s.close()
-        raise ProbeError(f"{k.host}: TCP to {k.address}:{k.port}: {errno.errorcode.get(error, error)}")
+        raise ProbeError(f"{k.host}: {k}: {errno.errorcode.get(error, error)}")
     return s
 
 
-def _ping_all(
-    nodes: Mapping[str, LiveNode], targets: set[tuple[str, str]], seconds: float
-) -> dict[tuple[str, str], bool]:
-    """Whether each (host, address) answers an echo, asked again until it does or `seconds` are over."""
+def _listen(sockets: Mapping[Knock, socket.socket]) -> dict[Knock, str]:
+    """What became of each knock: for TCP a connection or a reset, for UDP an answer or an ICMP error."""
+    found = dict.fromkeys(sockets, "silent")
+    poll = select.poll()
+    waiting = {}
+    for k, s in sockets.items():
+        poll.register(s, select.POLLOUT if k.protocol == "TCP" else select.POLLIN)
+        waiting[s.fileno()] = k
+    end = time.monotonic() + SETTLE
+    while waiting and (left := end - time.monotonic()) > 0:
+        for fd, _ in poll.poll(left * 1000):
+            k = waiting.pop(fd)
+            poll.unregister(fd)
+            error = sockets[k].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            found[k] = {0: "open", errno.ECONNREFUSED: "refused"}.get(error, "silent")
+    return found
+
+
+def _ping_all(nodes: Mapping[str, LiveNode], targets: Iterable[Target], seconds: float) -> dict[Target, bool]:
+    """Whether each address answers an echo of its host, asked again until it does or `seconds` are over."""
     found = dict.fromkeys(targets, False)
-    sockets = {
-        h: nodes[h].socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
-        for h, _ in targets
-    }
-    by_fd = {s.fileno(): h for h, s in sockets.items()}
+    kinds = {(host, _family(address)) for host, address in found}
+    proto = {socket.AF_INET: socket.IPPROTO_ICMP, socket.AF_INET6: socket.IPPROTO_ICMPV6}
+    sockets = {(h, f): nodes[h].socket(f, socket.SOCK_RAW | socket.SOCK_NONBLOCK, proto[f]) for h, f in kinds}
+    by_fd = {s.fileno(): kind for kind, s in sockets.items()}
     poll = select.poll()
     for fd in by_fd:
         poll.register(fd, select.POLLIN)
-    end = time.monotonic() + seconds
-    again = 0.0
+    to = {(h, a): _address(nodes[h], a, 0) for h, a in found}
+    end, again = time.monotonic() + seconds, 0.0
     while not all(found.values()) and time.monotonic() < end:
         if time.monotonic() >= again:
-            for host, address in (t for t, ok in found.items() if not ok):
-                sockets[host].sendto(struct.pack("!BBHHH", 8, 0, 0xF7FF - 1, 1, 0), (address, 0))
-            again = time.monotonic() + 0.5
+            for host, address in (t for t, answered in found.items() if not answered):
+                _echo(sockets[host, _family(address)], _family(address), to[host, address])
+            again = time.monotonic() + AGAIN
         for fd, _ in poll.poll(50):
-            data, (address, _) = sockets[by_fd[fd]].recvfrom(64)
-            if data[20] == 0 and (by_fd[fd], address) in found:
-                found[by_fd[fd], address] = True
+            host, family = by_fd[fd]
+            who = _answer(sockets[host, family], family)
+            for target in found:
+                if target[0] == host and target[1].partition("%")[0] == who:
+                    found[target] = True
     for s in sockets.values():
         s.close()
     return found
+
+
+def _echo(s: socket.socket, family: int, to: tuple[str, int] | tuple[str, int, int, int]) -> None:
+    request = ECHO[socket.AddressFamily(family)][0]
+    checksum = ~(request << 8) - 1 & 0xFFFF  # of a header that is zero but for the type and the sequence 1
+    s.sendto(struct.pack("!BBHHH", request, 0, checksum if family == socket.AF_INET else 0, 0, 1), to)
+
+
+def _answer(s: socket.socket, family: int) -> str:
+    """Who answered an echo, or "" if this was something else."""
+    data, sender = s.recvfrom(64)
+    kind = data[20] if family == socket.AF_INET else data[0]
+    return str(sender[0]).partition("%")[0] if kind == ECHO[socket.AddressFamily(family)][1] else ""

@@ -103,7 +103,7 @@ def start(case: str) -> Iterator[Figure]:
 
 def containerlab(case: str) -> Iterator[Figure]:
     """The containerlab runtime, beside plain containerlab with 16 workers and the same topology file."""
-    from tests.bench.plain import plain_containerlab  # noqa: PLC0415  only here
+    from tests.bench.plain import plain_containerlab
 
     for name, target in (("f8", 5.0), ("f28", 10.0)):
         path = intent(f"c{name}", FABRICS[name][0])

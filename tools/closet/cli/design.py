@@ -9,12 +9,14 @@ from pathlib import Path
 
 import click
 
-from closet.cli.show import as_json, table
+from closet.cli.show import Spinner, as_json, table
 from closet.errors import UsageError
 from closet.intent import load
 from closet.intent.schema import intent_schema
 from closet.plan import Fabric, plan
 
+MARK = ".closet-render"
+"""A file that says a folder was written here, and may be written again."""
 PathArgument = click.Path(path_type=Path)
 
 
@@ -46,19 +48,27 @@ def _data(fabric: Fabric) -> dict[str, object]:
 def render_command(intent: Path, output: Path) -> None:
     """Write the configuration of every device of INTENT, and a containerlab topology of it."""
     from closet.render import render
+    from closet.render.clab import clab_topology
+    from closet.runtime.engine import image_name
 
     fabric = plan(load(intent))
-    if output.exists() and (not output.is_dir() or any(output.iterdir())) and not (output / ".closet-render").exists():
+    if output.exists() and (not output.is_dir() or any(output.iterdir())) and not (output / MARK).exists():
         raise UsageError(f"{output}: exists and is not an earlier render, allowed: a new or empty folder")
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
-    (output / ".closet-render").touch()
-    count = 0
-    for node, files in render(fabric):
+    (output / MARK).touch()
+    spinner = Spinner()
+    count = 1
+    for n, (node, files) in enumerate(render(fabric)):
+        if n % 100 == 0:
+            spinner(f"{n} of {len(fabric.nodes)} devices")
         (output / node.name).mkdir()
         for name, text in files.items():
             (output / node.name / name).write_text(text, encoding="utf-8")
             count += 1
+    topology = clab_topology(fabric, lab_id=fabric.name, image=image_name(), files={"{node}": "/etc/frr"})
+    (output / f"{fabric.name}.clab.yml").write_text(topology, encoding="utf-8")
+    spinner.clear()
     click.echo(f"{output}: {count} files of {len(fabric.nodes)} devices")
 
 

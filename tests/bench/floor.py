@@ -29,7 +29,8 @@ from closet.runtime.protocol import Started
 ENTER = """
 mount -t proc proc "$0/proc" && mount -t tmpfs tmpfs "$0/run" && install -d -o "$2" -g "$3" "$0/run/frr" &&
 mount -t tmpfs tmpfs "$0/var/lib/frr" && mount -t tmpfs tmpfs "$0/var/tmp/frr" &&
-mount --bind "$1/log" "$0/var/log/frr" && mount --bind "$1/frr" "$0/etc/frr" && exec chroot "$0" /bin/sh -c "$4" boot sleep infinity
+mount --bind "$1/log" "$0/var/log/frr" && mount --bind "$1/frr" "$0/etc/frr" &&
+exec chroot "$0" /bin/sh -c "$4" boot sleep infinity
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from closet.lab import Lab
 from closet.records import Finding
 
 from . import changes
+from .lifecycle import Closet
 
 
 @pytest.fixture
@@ -30,3 +32,11 @@ def findings(lab: Lab) -> Callable[..., list[Finding]]:
         return [f for r in results for f in r.findings]
 
     return run
+
+
+@pytest.fixture
+def closet(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[Closet]:
+    """The command, in a folder of its own; its labs are gone with the test."""
+    made = Closet(tmp_path, pytestconfig.getoption("--closet-runtime"))
+    yield made
+    made.down()

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
 from types import FrameType
+
+INTERRUPTED = 130
+"""What a shell calls the end by SIGINT."""
 
 
 def main() -> None:
     """Run the command line; the entry point."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # nohup(1) ignores SIGHUP, and means it
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1) ignores SIGHUP, and means it
             signal.signal(number, _stop)
     try:
         from closet.cli.group import run  # here, so that Ctrl-C is heard from the first moment
@@ -18,12 +22,16 @@ def main() -> None:
         code = run()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        code = 130
+        code = INTERRUPTED
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said and done; another Ctrl-C would only make Python complain
     sys.exit(code)
 
 
 def _stop(number: int, _: FrameType | None) -> None:
-    """End as by Ctrl-C, with all that is tidied up then."""
+    """Tidy up and end; what is cut off in the middle of something would complain of it for pages."""
+    sys.unraisablehook = lambda _: None
+    warnings.simplefilter("ignore")
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     print(f"ended by {signal.Signals(number).name}", file=sys.stderr)
     raise SystemExit(128 + number)

@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
+from closet.cli import INTERRUPTED
 from closet.errors import ClosetError, EnvironmentFault
 
-INTERRUPTED, PIPE_CLOSED = 130, 141
-"""What a shell calls the ends by SIGINT and SIGPIPE."""
+PIPE_CLOSED = 141
+"""What a shell calls the end by SIGPIPE."""
 
 COMMANDS = {
     "doctor": "closet.cli.doctor:doctor",

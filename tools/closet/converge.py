@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 
 from closet.errors import ProbeError
 from closet.expect import expected_fibs
 from closet.observe import kernel
 from closet.observe.events import RouteMonitor
+from closet.observe.vty import ask
 from closet.plan import Fabric
 from closet.runtime.boot import Advertiser
 from closet.runtime.node import LiveNode
 
 QUIET = 10.0
 """Seconds without any route change after which more waiting tells nothing new."""
-FIRST_REPEAT = 0.02
+FIRST_REPEAT = 0.05
 """Seconds after which router advertisements are repeated, then after twice as long each time."""
 
 
@@ -49,11 +51,12 @@ class Convergence:
         interesting = set(todo)
         last_change = repeat_at = time.monotonic()
         repeat = FIRST_REPEAT
-        upper = False
+        if advertiser is not None:
+            self._introduce(advertiser)
         while todo and time.monotonic() - last_change < QUIET:
             if advertiser is not None and time.monotonic() >= repeat_at:
-                advertiser.send(upper=upper)
-                repeat_at, repeat, upper = time.monotonic() + repeat, repeat * 2, True
+                advertiser.send()
+                repeat_at, repeat = time.monotonic() + repeat, repeat * 2
             for name in interesting & todo:
                 if self._monitor.added[name] >= len(self._expected[name]) and self._converged(name):
                     todo.discard(name)
@@ -61,6 +64,18 @@ class Convergence:
             if interesting:
                 last_change = time.monotonic()
         return todo
+
+    def _introduce(self, advertiser: Advertiser) -> None:
+        """Let every upper end know the lower one before that connects: else it refuses, and a second is lost.
+
+        A daemon answers a question after what had reached it before: zebra has then passed on whom it heard,
+        and bgpd has taken note.
+        """
+        advertiser.send(upper=False)
+        for daemon in ("zebra", "bgpd"):
+            for switch in self._fabric.switches:
+                with suppress(ProbeError):  # a daemon that is not there is a check's finding
+                    ask(self._nodes[switch.name], daemon, "show version")
 
     def _converged(self, name: str) -> bool:
         try:

@@ -133,8 +133,7 @@ class Advertiser:
     def send(self, *, lower: bool = True, upper: bool = True) -> None:
         """Send one out of every port that is the lower, or upper, end of its link.
 
-        The upper end must know the lower one before that connects, or it refuses, and a second is lost: so
-        lower ends speak first. A port without carrier or link-local address is left for the next time.
+        A port without carrier or link-local address is left for the next time.
         """
         for s, index in (self._lower if lower else []) + (self._upper if upper else []):
             with suppress(OSError):

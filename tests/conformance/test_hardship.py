@@ -104,7 +104,7 @@ def test_killed_while_the_root_filesystem_is_built(closet: Closet) -> None:
     process = closet.start("up", closet.intent, "--runtime", "oci", env=env)
     changes.eventually(lambda: _assert_begun(log))
     process.kill()
-    process.communicate()
+    process.communicate(timeout=60)
     closet.run("up", closet.intent, "--runtime", "oci", env=env).refused(3, "root filesystem")
     assert log.read_text().split() == ["begin", "end", "begin", "end"]
     assert closet.traces() == []

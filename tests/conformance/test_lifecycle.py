@@ -36,7 +36,7 @@ def beside(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
     try:
         yield made
         assert users.poll() is None
-        users.communicate()
+        users.communicate(timeout=60)
         assert made.lab("tiny-b").read() == before
         made.run("check", "tiny-b").passed()
         made.run("down", "tiny-b").passed()
@@ -69,7 +69,7 @@ def test_killed_at_a_random_point(beside: Closet, seconds: float, point: int) ->
         signal_all(process, signal.SIGKILL)
     else:
         process.kill()
-    process.communicate()
+    process.communicate(timeout=60)
     if point % 4 == 3:
         beside.up().passed()
         assert beside.traces() != []
@@ -87,7 +87,7 @@ def test_killed_while_a_child_runs(beside: Closet, which: int) -> None:
     process.kill()
     beside.down("tiny")
     assert beside.traces() == []
-    process.communicate()
+    process.communicate(timeout=60)
 
 
 @pytest.mark.parametrize("point", range(3))
@@ -96,7 +96,7 @@ def test_down_killed(beside: Closet, point: int) -> None:
     process = beside.start("down", "tiny")
     wait_or_not(process, 0.15 + 0.1 * (point + random.Random(point).random()))
     process.kill()
-    process.communicate()
+    process.communicate(timeout=60)
     beside.down("tiny")
     assert beside.traces() == []
 

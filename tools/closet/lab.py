@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+
 from closet.converge import Convergence
 from closet.errors import ClosetError, EnvironmentFault, IntentError, UsageError
 from closet.intent import Intent
@@ -252,10 +254,13 @@ def _remove(folder: LabFolder, runtime: str | None) -> bool:
     if not _is_there(folder):
         return False
     state = folder.read()
-    for each in named(runtime):
-        each.destroy(folder)
-    if folder.exists():
-        folder.remove()
+    # Again, if something came into a folder that was just being removed: then somebody was still at work there.
+    for attempt in Retrying(retry=retry_if_exception_type(OSError), stop=stop_after_attempt(3), reraise=True):
+        with attempt:
+            for each in named(runtime):
+                each.destroy(folder)
+            if folder.exists():
+                folder.remove()
     if state is not None and not labs():  # the last one out
         limits.restore(state.lifted)
     return True

@@ -23,7 +23,7 @@ from closet.plan import Fabric, Node
 from closet.render import clab
 from closet.runtime import bundle, netns
 from closet.runtime.engine import HINT, PATIENCE, Engine, why_not
-from closet.runtime.processes import kill_all, processes_with
+from closet.runtime.processes import at_work, kill_all
 from closet.runtime.protocol import Build, Started
 from closet.runtime.state import LabFolder
 
@@ -93,8 +93,8 @@ class ContainerlabRuntime:
         for such a lab; a crash there would cost the machine its host names.
         """
         topology, work = folder.path / clab.FILE, folder.path / f"clab-{folder.id}"
-        deploying = processes_with("--topo", str(topology))
-        kill_all(lambda: processes_with("--topo", str(topology)), what=f"lab {folder.name}")
+        deploying = at_work("containerlab", folder.path)
+        kill_all(lambda: at_work("containerlab", folder.path), what=f"lab {folder.name}")
         if work.exists():  # containerlab makes it before any container
             if (reason := why_not(PATIENCE)) is not None:
                 raise RuntimeFault(
@@ -151,6 +151,7 @@ def _deploy(folder: LabFolder, topology: Path, engine: Engine, size: int) -> Non
                 stdout=log,
                 stderr=log,
                 env=os.environ | settings,
+                cwd=folder.path,  # by which it is found, should closet die
                 start_new_session=True,  # Ctrl-C is closet's to handle
             )
     finally:

@@ -36,6 +36,6 @@ def lift(settings: dict[str, int]) -> None:
 
 def restore(settings: dict[str, int]) -> None:
     """Set these settings of the machine back to what they were; one that is gone stays gone."""
-    for name, value in settings.items():
+    for name in settings.keys() & NEIGHBOURS.keys():
         with suppress(OSError):
-            Path(name).write_text(str(value), encoding="ascii")
+            Path(name).write_text(str(settings[name]), encoding="ascii")

@@ -17,14 +17,7 @@ from closet.errors import EnvironmentFault, RuntimeFault
 from closet.plan import Fabric, Node
 from closet.render.host import sysctls
 from closet.runtime import bundle, netns, rootfs
-from closet.runtime.processes import (
-    kill_all,
-    processes_between,
-    processes_in_cgroup,
-    processes_with,
-    remove_cgroups,
-    thaw,
-)
+from closet.runtime.processes import at_work, kill_all, processes_in_cgroup, remove_cgroups, thaw
 from closet.runtime.protocol import Build, Started
 from closet.runtime.state import LabFolder
 
@@ -60,13 +53,9 @@ class OciRuntime:
 
     def destroy(self, folder: LabFolder) -> None:
         """Kill all of the lab's processes, then remove its cgroups and files; see `Runtime.destroy`."""
-
-        def find() -> list[int]:
-            runcs = processes_with("--root", str(folder.path / "runc"))
-            return runcs + processes_between(folder.path / "nodes") + processes_in_cgroup(folder.id)
-
+        # A runc, and the `runc init` that it has begun and not yet put into a cgroup, are in the node's folder.
         thaw(folder.id)
-        kill_all(find, what=f"lab {folder.name}")
+        kill_all(lambda: at_work("runc", folder.path) + processes_in_cgroup(folder.id), what=f"lab {folder.name}")
         remove_cgroups(folder.id)
 
 
@@ -150,6 +139,7 @@ class _Starter:
                     stdout=child_out,
                     stderr=errors,
                     pass_fds=[log],
+                    cwd=folder,  # by which it is found, should closet die
                     check=False,
                 )
             said = os.pread(log, 1 << 16, 0).decode(errors="replace").splitlines()

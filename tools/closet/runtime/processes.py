@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,27 +30,19 @@ def _pids() -> list[int]:
     return [int(p) for p in os.listdir("/proc") if p.isdigit()]  # noqa: PTH208  thousands of entries, names only
 
 
-def processes_with(*arguments: str) -> list[int]:
-    """Processes whose command line holds these arguments, one after another."""
-    needle = b"\0" + b"\0".join(a.encode() for a in arguments) + b"\0"
-    return [pid for pid, line in _command_lines() if needle in line]
+def at_work(program: str, folder: Path) -> list[int]:
+    """Every process of a program that works in a folder, or below it.
 
-
-def processes_between(folder: Path) -> list[int]:
-    """Those that a runc below `folder` has begun and not yet put into a cgroup: `runc init`, in its bundle."""
+    That includes what has only begun: in the middle of execve(2) it has a working folder, and no command line yet.
+    """
+    name = program.encode() + b"\0"
     found = []
-    for pid, line in _command_lines():
-        if line == b"runc\0init\0":
-            with suppress(OSError):
-                if Path(f"/proc/{pid}/cwd").readlink().is_relative_to(folder):
-                    found.append(pid)
-    return found
-
-
-def _command_lines() -> Iterator[tuple[int, bytes]]:
     for pid in _pids():
         with suppress(OSError):
-            yield pid, Path(f"/proc/{pid}/cmdline").read_bytes()
+            line = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if (not line or line.startswith(name)) and Path(f"/proc/{pid}/cwd").readlink().is_relative_to(folder):
+                found.append(pid)
+    return found
 
 
 def processes_in_cgroup(name: str) -> list[int]:

@@ -51,7 +51,7 @@ class LabState:
     def well_formed(self) -> bool:
         """Whether everything is what it should be; json.loads() does not ask."""
         words = (self.name, self.runtime, self.phase, self.digest, self.why)
-        numbers = (self.pids, self.born)
+        numbers = (self.pids, self.born, self.lifted)
         return (
             all(isinstance(w, str) for w in words)
             and isinstance(self.started, int | float)
@@ -107,7 +107,8 @@ class LabFolder:
         """
         if not self.path.exists():
             return False
-        # Killed before it wrote its state, an `up` leaves an empty folder, or what was to become the state.
+        # Killed before it wrote its state, an `up` leaves an empty folder, or what was to become the state; and what
+        # it had just begun may come late to a folder that is gone.
         if self.path.is_symlink() or not (_is_lab(self.path) or all(_unfinished(p) for p in self.path.iterdir())):
             raise UsageError(f"{self.path}: no lab of closet's, so it is left alone (allowed: another --name)")
         return True
@@ -193,7 +194,7 @@ def _is_lab(path: Path) -> bool:
 
 
 def _unfinished(path: Path) -> bool:
-    return path.name.startswith(f".{STATE}.")
+    return path.name.startswith(f".{STATE}.") or path.name in {"nodes", "runc"}
 
 
 def labs() -> list[LabFolder]:

@@ -7,9 +7,7 @@ import pytest
 from closet.errors import IntentError
 from closet.intent import loads
 
-KEYS = (
-    "name, description, pods, superspines, planes, spines, leaves, groups, rails, hosts, links, bgp, ecmp, pools, nodes"
-)
+KEYS = "name, description, pods, superspines, planes, spines, leaves, groups, rails, hosts, links, bgp, ecmp, pools, tenants, peerings, nodes"
 NAME = "^[a-z][a-z0-9-]*$"
 QUOTE = "text (quote a number, date, true or false)"
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(

@@ -16,6 +16,7 @@ SUMMARIES = {
     "quickstart": "2 spines, 2 leaves, 4 hosts, 8 links",
     "rail-optimised": "2 spines, 8 leaves, 4 hosts, 32 links",
     "rails-only": "4 leaves, 3 hosts, 12 links",
+    "tenants": "2 spines, 4 leaves, 24 hosts, 32 links, 4 tenants",
     "three-tier": "4 superspines, 4 spines, 4 leaves, 4 hosts, 24 links",
 }
 

@@ -230,6 +230,7 @@ def _words_at(at: tuple[str | int, ...]) -> list[str]:
         branches = [node, *node.get("anyOf", [])]
         nexts = [b["properties"][part] for b in branches if part in b.get("properties", {})]
         nexts += [b["additionalProperties"] for b in branches if isinstance(b.get("additionalProperties"), dict)]
+        nexts += [named for b in branches for named in b.get("patternProperties", {}).values()]
         if not nexts:
             return ["none"]
         node = _deref(nexts[0], schema)

@@ -5,27 +5,10 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-IFNAMSIZ = 15
-"""Longest name of a Linux network interface (include/uapi/linux/if.h: IFNAMSIZ - 1)."""
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=32)]
-"""A lab or node name: also a host name, a folder and part of a container name."""
-
-Int = Annotated[int, Strict()]
-Bool = Annotated[bool, Strict()]
-"""Numbers and truths as YAML writes them: `leaves: true` is no number, `planes: 1` no truth."""
-
-Count = Annotated[Int, Field(ge=1, le=4096)]
-Asn = Annotated[Int, Field(ge=1, le=4294967294)]
-"""An AS number (RFC 6793)."""
-
-
-class Words(BaseModel):
-    """The base of every part of an intent: strict, frozen, and no key it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+from closet.intent.tenants import Peering, Tenant, VrfName
+from closet.intent.words import Asn, Bool, Count, Int, Name, Words
 
 
 class Hosts(Words):
@@ -190,7 +173,11 @@ class Intent(Words):
     bgp: Bgp = Bgp()
     ecmp: Ecmp = Ecmp()
     pools: Pools = Pools()
-    nodes: dict[str, Node] = {}
+    tenants: dict[VrfName, Tenant] = Field(default_factory=dict)
+    """VRFs over EVPN: name → who is in it. A host in none is in the underlay."""
+    peerings: tuple[Peering, ...] = ()
+    """Which tenants' hosts meet; two tenants that no peering names never do."""
+    nodes: dict[str, Node] = Field(default_factory=dict)
     """Overrides: a node's name or a pattern (`leaf*`, `p1-*`) and what differs there."""
 
     @model_validator(mode="after")

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from closet.intent.model import Bfd, Pools, Timers
+from closet.plan.tenant import Peering, Tenant
+
+DEFAULT_VRF = "default"
+"""What FRR calls the VRF of the underlay."""
+
+VXLAN_OVERHEAD = 50
+"""Bytes a VXLAN packet has beside the one it carries: Ethernet 14, VXLAN 8, UDP 8, IPv4 20 (RFC 7348)."""
 
 
 class Role(StrEnum):
@@ -34,6 +41,8 @@ class Port:
         peer: name of the node at the other end; `peer_port` its interface there.
         address: the /31 of a numbered link, else None.
         rail: on a host, the NIC's own /32, announced over this link alone; else None.
+        mtu: IP MTU in bytes; a tenant's leaves room for VXLAN.
+        vrf: the VRF it is in on the leaf; a host's ports say the same.
     """
 
     name: str
@@ -42,6 +51,8 @@ class Port:
     peer_port: str
     address: IPv4Interface | None = None
     rail: IPv4Address | None = None
+    mtu: int = 9216
+    vrf: str = DEFAULT_VRF
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,20 @@ class Node:
     def addresses(self) -> tuple[IPv4Address, ...]:
         """The /32s this node announces: its loopback and, on a host, one a NIC."""
         return (self.loopback, *(p.rail for p in self.ports if p.rail is not None))
+
+    @property
+    def vrf(self) -> str:
+        """On a host, the VRF all its ports are in."""
+        return self.ports[0].vrf if self.is_host and self.ports else DEFAULT_VRF
+
+    @property
+    def router_mac(self) -> str:
+        """On a leaf, the MAC of every L3VNI (RFC 9135 section 4.2): one, so that no next hop can have two."""
+        return f"02:c2:{self.number >> 8:02x}:{self.number & 255:02x}:00:00"
+
+    def rd(self, tenant: Tenant) -> str:
+        """The route distinguisher of a tenant's VRF on this leaf (RFC 4364, type 0): node number and VNI."""
+        return f"{self.number}:{tenant.vni}"
 
     def port(self, name: str) -> Port:
         """The port of that name; KeyError if there is none."""
@@ -121,6 +146,8 @@ class Fabric:
     bfd: Bfd | None
     timers: Timers
     max_paths: int
+    tenants: Mapping[str, Tenant] = field(default_factory=dict)
+    peerings: tuple[Peering, ...] = ()
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes.values())
@@ -149,8 +176,28 @@ class Fabric:
 
     @cached_property
     def any_multihomed(self) -> bool:
-        """Whether any host is on several leaves."""
-        return any(self.multihomed(h) for h in self.hosts)
+        """Whether any host of the underlay is on several leaves."""
+        return any(self.multihomed(h) for h in self.hosts if h.vrf == DEFAULT_VRF)
+
+    @cached_property
+    def _vrfs(self) -> dict[str, list[Tenant]]:
+        found: dict[str, list[Tenant]] = {}
+        for tenant in self.tenants.values():
+            for leaf in tenant.leaves:
+                found.setdefault(leaf, []).append(tenant)
+        return found
+
+    def vrfs(self, node: Node) -> list[Tenant]:
+        """The tenants whose VRF a node has, in order; none but leaves have any."""
+        return self._vrfs.get(node.name, [])
+
+    def peerings_of(self, node: Node, tenant: Tenant) -> list[Peering]:
+        """The peerings of a tenant; each has its veth on every leaf that has the VRF of both."""
+        return [p for p in self.peerings if tenant.name in (p.one, p.other) and self._has_both(node, p)]
+
+    def _has_both(self, node: Node, peering: Peering) -> bool:
+        names = {t.name for t in self.vrfs(node)}
+        return peering.one in names and peering.other in names
 
     def multihomed(self, host: Node) -> bool:
         """Whether a host is on several leaves, so that none of them can summarise its VIP."""
@@ -172,4 +219,7 @@ class Fabric:
             for n, r in counts
             if n
         ]
-        return ", ".join([*words, f"{len(self.links)} link{'s' if len(self.links) != 1 else ''}"])
+        words.append(f"{len(self.links)} link{'s' if len(self.links) != 1 else ''}")
+        if self.tenants:
+            words.append(f"{len(self.tenants)} tenant{'s' if len(self.tenants) != 1 else ''}")
+        return ", ".join(words)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fnmatch import fnmatchcase
-from ipaddress import IPv4Address
 
 from closet.errors import IntentError
-from closet.intent.model import IFNAMSIZ, Bfd, Ecmp, Intent
+from closet.intent.model import Bfd, Ecmp, Intent
 from closet.intent.model import Node as Override
+from closet.intent.words import IFNAMSIZ
 from closet.plan.addressing import HostBlocks, check_pools, link_address, pick
-from closet.plan.fabric import Fabric, Link, Node, Port, Role
+from closet.plan.checks import check
+from closet.plan.fabric import DEFAULT_VRF, VXLAN_OVERHEAD, Fabric, Link, Node, Port, Role
+from closet.plan.tenancy import Membership, address, membership, plan_tenants
 from closet.plan.wiring import Draft, Shape, wire
 
 HASH_POLICY = {"l3": 0, "l4": 1}
 """net.ipv4.fib_multipath_hash_policy (Linux Documentation/networking/ip-sysctl.rst)."""
 
-MAX_ASN = 4294967294
-"""The last AS number (RFC 7300)."""
 MAX_PORTS = 1 << 16
 """Ports of a node that a MAC address has room for."""
 
@@ -32,7 +33,8 @@ def plan(intent: Intent) -> Fabric:
     overrides = _overrides(intent, [d.name for d in shape.drafts])
     names = _names(intent, shape, overrides)
     blocks = HostBlocks(intent=intent, shape=shape)
-    nodes: dict[str, Node] = {}
+    who = membership(intent, [names[i] for i, d in enumerate(shape.drafts) if d.role is Role.HOST])
+    nodes: list[Node] = []
     switches = 0
     for i, draft in enumerate(shape.drafts):
         override = overrides[draft.name]
@@ -42,13 +44,13 @@ def plan(intent: Intent) -> Fabric:
             loopback = pick(intent, "loopbacks", switches)
             switches += 1
         ecmp = _ecmp(intent.ecmp, override.ecmp)
-        nodes[names[i]] = Node(
+        node = Node(
             name=names[i],
             role=draft.role,
             number=i + 1,
             asn=override.asn or _asn(intent, draft),
-            loopback=override.loopback or loopback,
-            ports=_ports(intent, shape, names, blocks, i),
+            loopback=loopback,
+            ports=_ports(intent, shape, names, blocks, who, i),
             block=blocks.block.get(i),
             pod=draft.pod,
             group=draft.group,
@@ -57,9 +59,15 @@ def plan(intent: Intent) -> Fabric:
             config=override.config,
             extra=override.extra,
         )
+        nodes.append(node)
+    by_name = {n.name: n for n in address(intent, nodes, who)}
+    for draft, name in zip(shape.drafts, names, strict=True):
+        if (given := overrides[draft.name].loopback) is not None:
+            by_name[name] = replace(by_name[name], loopback=given)
+    tenants, peerings = plan_tenants(intent, by_name, who)
     fabric = Fabric(
         name=intent.name,
-        nodes=nodes,
+        nodes=by_name,
         links=_links(intent, shape, names),
         mtu=intent.links.mtu,
         numbered=intent.links.addressing == "numbered",
@@ -69,9 +77,10 @@ def plan(intent: Intent) -> Fabric:
         bfd=_bfd(intent),
         timers=intent.bgp.timers,
         max_paths=intent.bgp.max_paths,
+        tenants=tenants,
+        peerings=peerings,
     )
-    _check_loopbacks(intent, fabric)
-    _check_unique(intent, fabric)
+    check(intent, fabric)
     return fabric
 
 
@@ -134,7 +143,9 @@ def _seed(number: int) -> int:
     return number * 2654435761 % 2**32 or 1
 
 
-def _ports(intent: Intent, shape: Shape, names: list[str], blocks: HostBlocks, i: int) -> tuple[Port, ...]:
+def _ports(
+    intent: Intent, shape: Shape, names: list[str], blocks: HostBlocks, who: Membership, i: int
+) -> tuple[Port, ...]:
     draft = shape.drafts[i]
     if len(draft.cables) > MAX_PORTS:
         raise IntentError(
@@ -143,6 +154,7 @@ def _ports(intent: Intent, shape: Shape, names: list[str], blocks: HostBlocks, i
     ports = []
     for n, (cable, end) in enumerate(draft.cables):
         other = shape.cables[cable][1 - end]
+        vrf = who.vrf_of.get(names[i] if draft.role is Role.HOST else names[other], DEFAULT_VRF)
         ports.append(
             Port(
                 name=_port_name(intent, n),
@@ -151,6 +163,8 @@ def _ports(intent: Intent, shape: Shape, names: list[str], blocks: HostBlocks, i
                 peer_port=_port_name(intent, shape.port_of[cable, 1 - end]),
                 address=link_address(intent, cable, end),
                 rail=blocks.rail[cable] if draft.role is Role.HOST else None,
+                mtu=intent.links.mtu - (VXLAN_OVERHEAD if vrf != DEFAULT_VRF else 0),
+                vrf=vrf,
             )
         )
     return tuple(ports)
@@ -174,40 +188,3 @@ def _links(intent: Intent, shape: Shape, names: list[str]) -> tuple[Link, ...]:
 def _bfd(intent: Intent) -> Bfd | None:
     bfd = intent.bgp.bfd
     return (Bfd() if bfd else None) if isinstance(bfd, bool) else bfd
-
-
-def _check_loopbacks(intent: Intent, fabric: Fabric) -> None:
-    """Every loopback is where the filters of the fabric let it pass and the summary of its leaf covers it."""
-    for node in fabric:
-        pool, net = "pools.loopbacks", intent.pools.loopbacks
-        if node.is_host:
-            block = None if fabric.multihomed(node) else fabric[node.ports[0].peer].block
-            pool, net = ("its leaf's block", block) if block is not None else ("pools.vips", intent.pools.vips)
-        if node.loopback not in net:
-            raise IntentError(
-                f"{intent.name}: nodes.{node.name}.loopback: {node.loopback} is outside {pool} {net}, "
-                f"allowed: an address in it"
-            )
-
-
-def _check_unique(intent: Intent, fabric: Fabric) -> None:
-    """No two nodes share an address; an AS number is one node's, or one shared tier's."""
-    address_of: dict[IPv4Address, str] = {}
-    asn_of: dict[int, str] = {}
-    for node in fabric:
-        for address in node.addresses:
-            if address_of.setdefault(address, node.name) != node.name:
-                raise IntentError(
-                    f"{intent.name}: nodes.{node.name}.loopback: {address} is also of {address_of[address]}, "
-                    f"allowed: an address no other node has"
-                )
-        shared = f"{node.role}s" in intent.bgp.asns.shared
-        owner = f"the {node.role}s of pod {node.pod}" if shared and node.role is not Role.HOST else "the hosts"
-        owner = owner if shared else node.name
-        if node.asn > MAX_ASN:
-            raise IntentError(f"{intent.name}: bgp.asns: AS {node.asn} of {node.name}, allowed: at most {MAX_ASN}")
-        if asn_of.setdefault(node.asn, owner) != owner:
-            raise IntentError(
-                f"{intent.name}: bgp.asns: AS {node.asn} would be of {owner} and of {asn_of[node.asn]}, "
-                f"allowed: one a node (or a tier in bgp.asns.shared)"
-            )

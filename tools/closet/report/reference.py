@@ -106,8 +106,14 @@ def _refs(prop: Schema, below: str = "") -> Iterator[tuple[str, str]]:
         yield from _refs(option, below)
     if "items" in prop:
         yield from _refs(prop["items"], f"{below}[]")
-    if isinstance(prop.get("additionalProperties"), dict):
-        yield from _refs(prop["additionalProperties"], f"{below}.<name>")
+    if (values := _values(prop)) is not None:
+        yield from _refs(values, f"{below}.<name>")
+
+
+def _values(prop: Schema) -> Schema | None:
+    """What a mapping maps names to, of any name or of those of a pattern; None if this is no such mapping."""
+    options = [*prop.get("patternProperties", {}).values(), prop.get("additionalProperties")]
+    return next((o for o in options if isinstance(o, dict)), None)
 
 
 def _heading(places: list[str]) -> str:
@@ -137,9 +143,11 @@ def _type(prop: Schema, places: Mapping[str, list[str]]) -> str:
     if "enum" in prop:
         return " or ".join(f"`{v}`" for v in prop["enum"])
     if prop.get("type") == "array":
+        if "prefixItems" in prop:  # of fixed length, all of one kind
+            return f"list of {len(prop['prefixItems'])} {_type(prop['prefixItems'][0], places)}"
         return f"list of {_type(prop['items'], places)}"
-    if isinstance(prop.get("additionalProperties"), dict):
-        return f"mapping of names to {_type(prop['additionalProperties'], places)}"
+    if (values := _values(prop)) is not None:
+        return f"mapping of names to {_type(values, places)}"
     word = FORMATS.get(prop.get("format", ""), TYPES.get(prop.get("type", ""), "anything"))
     if "minimum" in prop and "maximum" in prop:
         return f"{word}, {prop['minimum']} to {prop['maximum']}"

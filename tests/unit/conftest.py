@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from closet.intent import Intent
+from closet.intent.wiring import Wiring
 from closet.plan import Fabric, plan
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -123,5 +124,24 @@ def intents(draw):
     return Intent.model_validate({**intent.model_dump(exclude_unset=True), "nodes": nodes})
 
 
+@st.composite
+def wirings(draw):
+    """Leaves under any spines, hosts on any leaves, over any number of cables, some with ports."""
+    spines = [f"s{i}" for i in range(draw(st.integers(1, 3)))]
+    leaves = [f"l{i}" for i in range(draw(st.integers(1, 4)))]
+    hosts = [f"h{i}" for i in range(draw(st.integers(1, 4)))]
+    some = st.sets
+    pairs = [(s, leaf) for leaf in leaves for s in sorted(draw(some(st.sampled_from(spines), min_size=1)))]
+    pairs += [(s, leaves[0]) for s in spines if s not in {a for a, _ in pairs}]
+    pairs += [(leaf, h) for h in hosts for leaf in sorted(draw(some(st.sampled_from(leaves), min_size=1)))]
+    pairs += draw(st.lists(st.sampled_from(pairs), max_size=2))
+    links = []
+    for i, (a, b) in enumerate(draw(st.permutations(pairs))):
+        ends = [f"{n}:p{i}" if draw(st.booleans()) else n for n in (a, b)]
+        links.append(tuple(ends if draw(st.booleans()) else reversed(ends)))
+    return Wiring(spines=tuple(spines), leaves=tuple(leaves), hosts=tuple(hosts), links=tuple(links))
+
+
+st.register_type_strategy(Wiring, wirings())
 st.register_type_strategy(Intent, intents())
 st.register_type_strategy(Fabric, intents().map(plan))

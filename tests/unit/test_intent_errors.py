@@ -7,7 +7,10 @@ import pytest
 from closet.errors import IntentError
 from closet.intent import loads
 
-KEYS = "name, description, pods, superspines, planes, spines, leaves, groups, rails, hosts, links, bgp, ecmp, pools, tenants, peerings, nodes"
+KEYS = (
+    "name, description, pods, superspines, planes, spines, leaves, groups, rails, hosts, wiring, links, bgp, ecmp, "
+    "pools, tenants, peerings, nodes"
+)
 NAME = "^[a-z][a-z0-9-]*$"
 QUOTE = "text (quote a number, date, true or false)"
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -149,6 +152,8 @@ WORDS = {
     ),
 }
 
+WIRING = "wiring: {leaves: [a], hosts: [b], links: [[a, b]]}"
+
 RULES = {
     "no leaves": ("", "exactly one of leaves and rails says how many leaves there are"),
     "leaves and rails": ("leaves: 2\nrails: 2", "exactly one of leaves and rails says how many leaves there are"),
@@ -175,6 +180,21 @@ RULES = {
         "leaves: 1\nspines: 0\nhosts: {per_leaf: 1, routes: default}",
         "hosts.routes: default comes from the spines, got spines: 0 (allowed: aggregates)",
     ),
+    "hosts that only say what they hear": (
+        "leaves: 2\nhosts: {routes: aggregates}",
+        "hosts: exactly one of per_leaf, per_pair and per_group is needed, got none",
+    ),
+    "counts beside names": (
+        f"leaves: 2\nhosts: {{per_leaf: 1, nics: 2}}\nlinks: {{parallel: 1}}\n{WIRING}",
+        (
+            "wiring says who is there and on what; leaves and hosts.per_leaf and hosts.nics and links.parallel "
+            "does not go with it"
+        ),
+    ),
+    "a default from no spine": (
+        f"hosts: {{routes: default}}\n{WIRING}",
+        "hosts.routes: default comes from the spines, got none in wiring (allowed: aggregates)",
+    ),
     "a data centre": ("leaves: 4096\nhosts: {per_leaf: 10}", "at most 20000 nodes, got 45058"),
 }
 
@@ -183,6 +203,18 @@ INNER_RULES = {
     "hosts on two": (
         "hosts: {per_leaf: 1, per_pair: 1}",
         "hosts: exactly one of per_leaf, per_pair and per_group is needed, got per_leaf and per_pair",
+    ),
+    "no cables": (
+        "wiring: {leaves: [a], hosts: [b]}",
+        "wiring.links: missing, it must be given",
+    ),
+    "a cable with three ends": (
+        "wiring: {leaves: [a], hosts: [b], links: [[a, b, c]]}",
+        "wiring.links[0]: ['a', 'b', 'c'] given, allowed: tuple should have at most 2 items after validation, not 3",
+    ),
+    "a port with a slash": (
+        "wiring: {leaves: [a], hosts: [b], links: [[a:E1/1, b]]}",
+        "wiring.links[0][0]: 'a:E1/1' given, allowed: text like ^[a-z][a-z0-9-]*(:[a-zA-Z][a-zA-Z0-9_.-]{0,14})?$",
     ),
     "a short hold": (
         "bgp: {timers: {keepalive: 10, hold: 9}}",

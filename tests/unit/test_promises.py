@@ -16,7 +16,8 @@ from hypothesis import given, infer, settings
 from hypothesis import strategies as st
 
 from closet.expect import expected_fibs
-from closet.intent import load, loads
+from closet.intent import Intent, load, loads
+from closet.intent.wiring import Wiring
 from closet.plan import Fabric, plan
 from closet.render import render
 
@@ -136,6 +137,17 @@ def played(fabric: Fabric, down) -> dict[str, dict[IPv4Network, frozenset[str]]]
 @settings(max_examples=20)
 @given(fabric=infer, data=st.data())
 def test_what_is_rendered_gives_the_expected_routes(fabric: Fabric, data):
+    down = data.draw(st.lists(st.sampled_from(fabric.links), max_size=3))
+    assert played(fabric, down) == expected_fibs(fabric, down)
+
+
+@settings(max_examples=20)
+@given(wiring=infer, data=st.data())
+def test_what_is_rendered_of_named_cables_gives_the_expected_routes(wiring: Wiring, data):
+    shared = data.draw(st.sampled_from([["spines"], [], ["spines", "hosts"]]))
+    routes = data.draw(st.sampled_from(["default", "aggregates"]))
+    words = {"name": "any", "wiring": wiring, "bgp": {"asns": {"shared": shared}}, "hosts": {"routes": routes}}
+    fabric = plan(Intent.model_validate(words))
     down = data.draw(st.lists(st.sampled_from(fabric.links), max_size=3))
     assert played(fabric, down) == expected_fibs(fabric, down)
 

@@ -8,14 +8,21 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from closet.intent.tenants import Peering, Tenant, VrfName
+from closet.intent.wiring import Wiring
 from closet.intent.words import Asn, Bool, Count, Int, Name, Words
+
+MAX_NODES = 20_000
+"""Switches and hosts of one fabric."""
+
+COUNTS = ("pods", "superspines", "planes", "spines", "leaves", "groups", "rails")
+"""The words that say how many there are of what."""
 
 
 class Hosts(Words):
     """The hosts: how many, where they attach and with how many NICs.
 
     Exactly one of `per_leaf` (all NICs on one leaf), `per_pair` (dual-homed: NICs alternate over a pair of
-    leaves) and `per_group` (rails: NIC i on leaf i of its group) says how they attach.
+    leaves) and `per_group` (rails: NIC i on leaf i of its group) says how they attach; with `wiring`, none.
     """
 
     per_leaf: Count | None = None
@@ -32,12 +39,16 @@ class Hosts(Words):
 
     @model_validator(mode="after")
     def _one_way_to_attach(self) -> Self:
-        given = [k for k in ("per_leaf", "per_pair", "per_group") if getattr(self, k) is not None]
-        if len(given) != 1:
+        given = self.attached_by()
+        if len(given) > 1 or not (given or self.routes):
             got = " and ".join(given) or "none"
             msg = f"exactly one of per_leaf, per_pair and per_group is needed, got {got}"
             raise ValueError(msg)
         return self
+
+    def attached_by(self) -> list[str]:
+        """Which of the ways to attach are given."""
+        return [k for k in ("per_leaf", "per_pair", "per_group") if getattr(self, k) is not None]
 
 
 class Links(Words):
@@ -169,6 +180,8 @@ class Intent(Words):
     rails: Annotated[Int, Field(ge=1, le=64)] | None = None
     """Leaves of a group: NIC i of each of its hosts is on leaf i."""
     hosts: Hosts = Hosts(per_leaf=2)
+    wiring: Wiring | None = None
+    """Instead of counts: every node by name, and every cable."""
     links: Links = Links()
     bgp: Bgp = Bgp()
     ecmp: Ecmp = Ecmp()
@@ -187,8 +200,16 @@ class Intent(Words):
                 raise ValueError(why)
         return self
 
+    @property
+    def has_spines(self) -> bool:
+        """Whether anything is above the leaves."""
+        return bool(self.spines if self.wiring is None else self.wiring.spines)
+
     def node_count(self) -> tuple[int, int]:
         """Switches and hosts this intent asks for, before anything is planned."""
+        if self.wiring is not None:
+            w = self.wiring
+            return len(w.superspines) + len(w.spines) + len(w.leaves), len(w.hosts)
         leaves = self.leaves or (self.groups or 1) * (self.rails or 1)
         if self.hosts.per_leaf:
             hosts = leaves * self.hosts.per_leaf
@@ -201,9 +222,30 @@ class Intent(Words):
 
 def _shape_errors(i: Intent) -> list[tuple[bool, str]]:
     """The rules that tie several words together, each with the sentence that says so."""
+    most = (sum(i.node_count()) > MAX_NODES, f"at most {MAX_NODES} nodes, got {sum(i.node_count())}")
+    return [*(_count_errors(i) if i.wiring is None else _wiring_errors(i)), most]
+
+
+def _wiring_errors(i: Intent) -> list[tuple[bool, str]]:
+    """What says how many there are does not go with what says who they are."""
+    given = [k for k in COUNTS if k in i.model_fields_set]
+    for part, words in (("hosts", i.hosts), ("links", i.links)):
+        counts = [k for k in ("per_leaf", "per_pair", "per_group", "nics", "parallel") if k in words.model_fields_set]
+        given += [f"{part}.{k}" for k in counts if part in i.model_fields_set]
+    return [
+        (bool(given), f"wiring says who is there and on what; {' and '.join(given)} does not go with it"),
+        (
+            not (i.wiring and i.wiring.spines) and i.hosts.routes == "default",
+            "hosts.routes: default comes from the spines, got none in wiring (allowed: aggregates)",
+        ),
+    ]
+
+
+def _count_errors(i: Intent) -> list[tuple[bool, str]]:
     rails = i.rails is not None
     return [
         (rails == (i.leaves is not None), "exactly one of leaves and rails says how many leaves there are"),
+        (not i.hosts.attached_by(), "hosts: exactly one of per_leaf, per_pair and per_group is needed, got none"),
         (not rails and i.groups is not None, "groups needs rails"),
         (rails and i.hosts.per_group is None, "with rails, hosts attach by per_group"),
         (not rails and i.hosts.per_group is not None, "hosts.per_group needs rails"),
@@ -232,5 +274,4 @@ def _shape_errors(i: Intent) -> list[tuple[bool, str]]:
             i.spines == 0 and i.hosts.routes == "default",
             "hosts.routes: default comes from the spines, got spines: 0 (allowed: aggregates)",
         ),
-        (sum(i.node_count()) > 20000, f"at most 20000 nodes, got {sum(i.node_count())}"),
     ]

@@ -8,7 +8,7 @@ from itertools import combinations
 from closet.errors import IntentError
 from closet.intent.model import Intent
 from closet.plan.fabric import Role
-from closet.plan.wiring import Shape
+from closet.plan.shape import Shape
 
 
 def check_pools(intent: Intent) -> None:

@@ -8,12 +8,12 @@ from fnmatch import fnmatchcase
 from closet.errors import IntentError
 from closet.intent.model import Bfd, Ecmp, Intent
 from closet.intent.model import Node as Override
-from closet.intent.words import IFNAMSIZ
 from closet.plan.addressing import HostBlocks, check_pools, link_address, pick
 from closet.plan.checks import check
 from closet.plan.fabric import DEFAULT_VRF, VXLAN_OVERHEAD, Fabric, Link, Node, Port, Role
+from closet.plan.shape import Draft, Shape
 from closet.plan.tenancy import Membership, address, membership, plan_tenants
-from closet.plan.wiring import Draft, Shape, wire
+from closet.plan.wiring import wire
 
 HASH_POLICY = {"l3": 0, "l4": 1}
 """net.ipv4.fib_multipath_hash_policy (Linux Documentation/networking/ip-sysctl.rst)."""
@@ -68,10 +68,10 @@ def plan(intent: Intent) -> Fabric:
     fabric = Fabric(
         name=intent.name,
         nodes=by_name,
-        links=_links(intent, shape, names),
+        links=_links(shape, names),
         mtu=intent.links.mtu,
         numbered=intent.links.addressing == "numbered",
-        host_routes=intent.hosts.routes or ("default" if intent.spines else "aggregates"),
+        host_routes=intent.hosts.routes or ("default" if intent.has_spines else "aggregates"),
         shared_host_asn="hosts" in intent.bgp.asns.shared,
         pools=intent.pools,
         bfd=_bfd(intent),
@@ -157,10 +157,10 @@ def _ports(
         vrf = who.vrf_of.get(names[i] if draft.role is Role.HOST else names[other], DEFAULT_VRF)
         ports.append(
             Port(
-                name=_port_name(intent, n),
+                name=shape.port_name[cable, end],
                 mac=f"02:c1:{i + 1 >> 8:02x}:{i + 1 & 255:02x}:{n >> 8:02x}:{n & 255:02x}",
                 peer=names[other],
-                peer_port=_port_name(intent, shape.port_of[cable, 1 - end]),
+                peer_port=shape.port_name[cable, 1 - end],
                 address=link_address(intent, cable, end),
                 rail=blocks.rail[cable] if draft.role is Role.HOST else None,
                 mtu=intent.links.mtu - (VXLAN_OVERHEAD if vrf != DEFAULT_VRF else 0),
@@ -170,18 +170,8 @@ def _ports(
     return tuple(ports)
 
 
-def _port_name(intent: Intent, n: int) -> str:
-    name = f"{intent.links.ports}{n + 1}"
-    if len(name) > IFNAMSIZ:
-        raise IntentError(
-            f"{intent.name}: links.ports: {intent.links.ports!r} makes the interface name {name!r}, "
-            f"allowed: at most {IFNAMSIZ} characters"
-        )
-    return name
-
-
-def _links(intent: Intent, shape: Shape, names: list[str]) -> tuple[Link, ...]:
-    port = {at: _port_name(intent, n) for at, n in shape.port_of.items()}
+def _links(shape: Shape, names: list[str]) -> tuple[Link, ...]:
+    port = shape.port_name
     return tuple(Link(names[a], port[c, 0], names[b], port[c, 1]) for c, (a, b) in enumerate(shape.cables))
 
 

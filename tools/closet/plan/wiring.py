@@ -1,51 +1,21 @@
-"""Who is there and who is joined to whom: the shape of the fabric, before any number is given out."""
+"""Who is joined to whom in a fabric of counts: spines times leaves, hosts by leaf, pair or group."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
-
 from closet.intent.model import Intent
+from closet.plan.cables import lay
 from closet.plan.fabric import Role
-
-
-@dataclass(slots=True)
-class Draft:
-    """A node to be: its place in the shape.
-
-    Attributes:
-        group: the leaves a host attaches to, from 1 in its pod (one leaf, a pair, or a leaf a rail).
-        index: position among the nodes of its role in the whole fabric, from 0.
-        cables: (position in the cable list, end 0 or 1), in port order.
-    """
-
-    name: str
-    role: Role
-    pod: int
-    group: int
-    index: int
-    cables: list[tuple[int, int]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Shape:
-    """All drafts in tier order, and the cables as (upper, lower) positions in that list."""
-
-    drafts: list[Draft] = field(default_factory=list)
-    cables: list[tuple[int, int]] = field(default_factory=list)
-    port_of: dict[tuple[int, int], int] = field(default_factory=dict)
-    """(cable, end) → position of its port on the node at that end, from 0."""
-    _counts: Counter[Role] = field(default_factory=Counter)
-
-    def add(self, name: str, role: Role, pod: int = 0, group: int = 0) -> int:
-        """Append a draft; returns its position."""
-        self.drafts.append(Draft(name, role, pod, group, self._counts[role]))
-        self._counts[role] += 1
-        return len(self.drafts) - 1
+from closet.plan.shape import Shape
 
 
 def wire(intent: Intent) -> Shape:
-    """Lay out nodes and cables."""
+    """Lay out nodes and cables.
+
+    Raises:
+        IntentError: what a `wiring` asks for does not fit together, or a port's name is too long.
+    """
+    if intent.wiring is not None:
+        return lay(intent, intent.wiring)
     shape = Shape()
     pods = range(1, intent.pods + 1)
     prefix = {p: f"p{p}-" if intent.superspines else "" for p in pods}
@@ -64,7 +34,7 @@ def wire(intent: Intent) -> Shape:
     for p in pods:
         for g, group in enumerate(groups[p], 1):
             _hosts(intent, shape, p, prefix[p], g, group)
-    _order_ports(shape)
+    shape.order_ports(intent)
     return shape
 
 
@@ -88,13 +58,3 @@ def _hosts(intent: Intent, shape: Shape, pod: int, prefix: str, group: int, leav
         name = f"g{group}-h{h}" if intent.rails is not None else f"h{group}-{h}"
         host = shape.add(prefix + name, Role.HOST, pod, group)
         shape.cables += [(leaves[n % len(leaves)], host) for n in range(nics)]
-
-
-def _order_ports(shape: Shape) -> None:
-    """Give each draft its cables in port order: upwards first, so growing downwards renames no uplink."""
-    for c, (_, lower) in enumerate(shape.cables):
-        shape.drafts[lower].cables.append((c, 1))
-    for c, (upper, _) in enumerate(shape.cables):
-        shape.drafts[upper].cables.append((c, 0))
-    for draft in shape.drafts:
-        shape.port_of |= {cable: n for n, cable in enumerate(draft.cables)}

@@ -131,7 +131,7 @@ def wirings(draw):
     leaves = [f"l{i}" for i in range(draw(st.integers(1, 4)))]
     hosts = [f"h{i}" for i in range(draw(st.integers(1, 4)))]
     some = st.sets
-    pairs = [(s, leaf) for leaf in leaves for s in sorted(draw(some(st.sampled_from(spines), min_size=1)))]
+    pairs = [(s, leaf) for leaf in leaves for s in sorted({"s0"} | draw(some(st.sampled_from(spines))))]
     pairs += [(s, leaves[0]) for s in spines if s not in {a for a, _ in pairs}]
     pairs += [(leaf, h) for h in hosts for leaf in sorted(draw(some(st.sampled_from(leaves), min_size=1)))]
     pairs += draw(st.lists(st.sampled_from(pairs), max_size=2))

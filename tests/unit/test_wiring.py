@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, infer
 
 from closet.errors import IntentError
+from closet.expect import expected_knocks
 from closet.intent import Intent, loads
 from closet.intent.wiring import Wiring
 from closet.plan import Fabric, plan
@@ -19,6 +20,7 @@ wiring:
   links:
     - [s1:eth1, l1:eth49]
     - [l2, s1]
+    - [l2:eth9, s2]
     - [s2, l3:eth50]
     - [s1, l3]
     - [web:enp1s0, l1]
@@ -37,7 +39,8 @@ def test_ports_are_those_given_and_else_the_next_free():
     assert _links(fabric) == [
         "s1:eth1 l1:eth49",
         "s1:eth2 l2:eth2",
-        "s2:eth1 l3:eth50",
+        "s2:eth1 l2:eth9",
+        "s2:eth2 l3:eth50",
         "s1:eth3 l3:eth1",
         "l1:eth1 web:enp1s0",
         "l2:eth1 web:enp2s0",
@@ -86,6 +89,20 @@ def test_nodes_override_by_name():
     text = SPINE_LEAF + "nodes: {s1: {asn: 65100, loopback: 10.255.7.1}, s2: {asn: 65100}}\n"
     fabric = plan(loads(text))
     assert (fabric["s1"].asn, str(fabric["s1"].loopback), fabric["s2"].asn) == (65100, "10.255.7.1", 65100)
+
+
+def test_hosts_knock_where_every_way_leads_there_and_back():
+    """web is on l1 and l2; l1 is not on s2, so a packet to s2 may end at s1."""
+    fabric = plan(loads(SPINE_LEAF))
+    assert {(k.host, k.switch) for k in expected_knocks(fabric) if "%" not in k.address} == {
+        ("web", "l1"),
+        ("web", "l2"),
+        ("web", "l3"),
+        ("web", "s1"),
+        ("db", "l3"),
+        ("db", "l1"),
+        ("db", "s1"),
+    }
 
 
 @given(wiring=infer)
@@ -160,6 +177,10 @@ ERRORS = {
     "a spine without leaf": (
         "spines: [s, t], leaves: [a], hosts: [h], links: [[s, a], [a, h]]",
         "wiring.links: t joins nothing, allowed: one cable or more downwards",
+    ),
+    "leaves that do not meet": (
+        "spines: [s, t], leaves: [a, b], hosts: [h], links: [[s, a], [t, b], [a, h], [b, h]]",
+        "wiring.links: a and b meet at no switch above them, allowed: one or more in common",
     ),
     "a leaf alone": (
         "leaves: [a, b], hosts: [h], links: [[a, h]]",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import combinations
 
 from closet.errors import IntentError
 from closet.intent.model import Intent
@@ -42,6 +43,7 @@ class _Layer:
         self._links = [self._link(i, ends) for i, ends in enumerate(wiring.links)]
         self._check_ports()
         self._check_everyone_is_joined()
+        self._check_leaves_meet()
 
     def shape(self) -> Shape:
         """The shape, with pods and groups as the cables make them."""
@@ -108,6 +110,17 @@ class _Layer:
                 raise self._wrong("links", f"{name} joins nothing, allowed: one cable or more downwards")
             if role is Role.LEAF and name not in lowers and name not in uppers:
                 raise self._wrong("links", f"{name} joins nothing, allowed: one cable or more")
+
+    def _check_leaves_meet(self) -> None:
+        """Every two leaves have something above them in common: leaves are no transit, so there is no other way."""
+        above: dict[str, set[str]] = {n: set() for n in self._role}
+        for (a, _), (b, _) in sorted(self._links, key=lambda ends: -TIER[self._role[ends[0][0]]]):
+            above[b] |= {a} | above[a]
+        leaves = [n for n, role in self._role.items() if role is Role.LEAF and above[n]]
+        alike = {frozenset(above[leaf]): leaf for leaf in reversed(leaves)}
+        for (one, a), (other, b) in combinations(alike.items(), 2):
+            if not one & other:
+                raise self._wrong("links", f"{b} and {a} meet at no switch above them, allowed: one or more in common")
 
     def _wrong(self, place: str, what: str) -> IntentError:
         return IntentError(f"{self._intent.name}: wiring.{place}: {what}")

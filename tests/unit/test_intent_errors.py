@@ -72,7 +72,7 @@ WORDS = {
     "an unknown key of a block": ("name: x\nbgpp:\n  bfd: true\n", f"f:2: bgpp: unknown key, allowed: {KEYS}"),
     "an unknown key in hosts": (
         "name: x\nhosts: {per_rack: 2}\n",
-        "f:2: hosts.per_rack: unknown key, allowed: per_leaf, per_pair, per_group, nics, routes",
+        "f:2: hosts.per_rack: unknown key, allowed: per_leaf, per_pair, per_group, nics, routes, rdma",
     ),
     "an unknown key in bfd": (
         "name: x\nbgp:\n  bfd:\n    intervall: 50\n",
@@ -80,7 +80,7 @@ WORDS = {
     ),
     "an unknown key of a node": (
         "name: x\nnodes:\n  leaf1: {colour: red}\n",
-        "f:3: nodes.leaf1.colour: unknown key, allowed: name, asn, loopback, ecmp, config, extra",
+        "f:3: nodes.leaf1.colour: unknown key, allowed: name, asn, loopback, ecmp, rdma, config, extra",
     ),
     "an unknown key of a node's ecmp": (
         "name: x\nnodes:\n  leaf1:\n    ecmp: {hsh: l3}\n",

@@ -188,3 +188,10 @@ def test_a_thousand_switches_are_planned_at_once():
 )
 def test_the_summary_counts_in_english(text, summary):
     assert plan(loads(f"name: x\n{text}\n")).summary() == summary
+
+
+def test_rdma_is_wished_for_hosts_and_differs_where_a_node_says_so():
+    text = "name: x\nleaves: 2\nhosts: {per_leaf: 2, rdma: verbs}\nnodes: {h2-*: {rdma: endpoint}, h2-2: {rdma: none}}"
+    fabric = plan(loads(text))
+    assert [h.rdma for h in fabric.hosts] == ["verbs", "verbs", "endpoint", "none"]
+    assert {s.rdma for s in fabric.switches} == {"none"}

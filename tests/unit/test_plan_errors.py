@@ -9,6 +9,10 @@ from closet.intent import loads
 from closet.plan import plan
 
 CASES = {
+    "RDMA on a switch": (
+        "leaves: 2\nnodes: {leaf*: {rdma: verbs}}",
+        "nodes.leaf1.rdma: 'verbs' on a leaf, allowed: on hosts only",
+    ),
     "loopback pool": (
         "leaves: 2\npools: {loopbacks: 10.255.0.0/30}",
         "pools.loopbacks: 10.255.0.0/30 is too small: address 3 of it is needed, it has 2",

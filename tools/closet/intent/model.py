@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from closet.intent.tenants import Peering, Tenant, VrfName
 from closet.intent.wiring import Wiring
-from closet.intent.words import Asn, Bool, Count, Int, Name, Words
+from closet.intent.words import Asn, Bool, Count, Int, Name, Rdma, Words
 
 MAX_NODES = 20_000
 """Switches and hosts of one fabric."""
@@ -36,6 +36,9 @@ class Hosts(Words):
     routes: Literal["default", "aggregates"] | None = None
     """What leaves announce to hosts: a default route that comes from the top of the fabric, or the
     aggregates of the leaves. Default: `default` where there is a spine, else `aggregates`."""
+    rdma: Rdma = "none"
+    """RDMA on every NIC: `verbs` is Soft-RoCE, in the host's own namespace or in a microVM, `endpoint` is closet's
+    RoCEv2 in userspace, and `auto` is verbs where this machine can."""
 
     @model_validator(mode="after")
     def _one_way_to_attach(self) -> Self:
@@ -152,6 +155,8 @@ class Node(Words):
     """Another loopback /32 (a host's VIP)."""
     ecmp: Ecmp | None = None
     """What differs from `ecmp` of the fabric."""
+    rdma: Rdma | None = None
+    """On a host: another way than `hosts.rdma`."""
     config: str | None = None
     """A file, relative to the intent, with the user's own frr.conf in place of the generated one."""
     extra: str | None = None

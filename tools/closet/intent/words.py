@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, StringConstraints
 
@@ -19,6 +19,10 @@ Bool = Annotated[bool, Strict()]
 Count = Annotated[Int, Field(ge=1, le=4096)]
 Asn = Annotated[Int, Field(ge=1, le=4294967294)]
 """An AS number (RFC 6793)."""
+
+
+Rdma = Literal["none", "auto", "verbs", "endpoint"]
+"""What speaks RDMA on a host: the kernel (Soft-RoCE), closet's endpoint in userspace, or what works of these."""
 
 
 class Words(BaseModel):

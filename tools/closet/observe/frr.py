@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+from contextlib import suppress
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -19,12 +19,8 @@ def daemons(node: LiveNode, fabric: Fabric) -> frozenset[str]:
     """Which of FRR's daemons are there and accept a question."""
     alive = set()
     for name in DAEMONS:
-        with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(5)
-            try:
-                s.connect(str(node.root / "run" / "frr" / f"{name}.vty"))
-            except OSError:
-                continue
+        with suppress(OSError):
+            node.connect(f"/run/frr/{name}.vty", 5.0).close()
             alive.add(name)
     return frozenset(alive)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from ipaddress import IPv4Network
-from pathlib import Path
+from typing import Any
 
-from closet.errors import ProbeError
+from closet.observe import netlink
 from closet.plan import Fabric
 from closet.records import Fib, Port
 from closet.render.host import sysctls
@@ -27,20 +28,23 @@ def fib(node: LiveNode, fabric: Fabric) -> Fib:
     Raises:
         ProbeError: the node is gone.
     """
-    from pyroute2 import IPRoute
-
     routes: Fib = {}
-    with node.netns(), IPRoute() as ipr:
-        names = dict(socket.if_nameindex())
-        for route in ipr.get_routes(family=socket.AF_INET, table=RT_TABLE_MAIN, proto=RTPROT_BGP):
-            prefix = IPv4Network((route.get_attr("RTA_DST") or "0.0.0.0", route["dst_len"]))  # noqa: S104  the default
-            several, one = route.get_attr("RTA_MULTIPATH"), route.get_attr("RTA_OIF")
-            if several:
-                ports = frozenset(names[hop["oif"]] for hop in several)
-            else:
-                ports = frozenset({names[one]} if one in names and names[one] != "lo" else ())
-            routes[prefix] = ports
+    names = _names(netlink.links(node))
+    for route in netlink.routes(node, socket.AF_INET):
+        if route.get_attr("RTA_TABLE") != RT_TABLE_MAIN or route["proto"] != RTPROT_BGP:
+            continue
+        prefix = IPv4Network((route.get_attr("RTA_DST") or "0.0.0.0", route["dst_len"]))  # noqa: S104  the default
+        several, one = route.get_attr("RTA_MULTIPATH"), route.get_attr("RTA_OIF")
+        if several:
+            ports = frozenset(names[hop["oif"]] for hop in several)
+        else:
+            ports = frozenset({names[one]} if one in names and names[one] != "lo" else ())
+        routes[prefix] = ports
     return routes
+
+
+def _names(links: Iterable[Any]) -> dict[int, str]:
+    return {link["index"]: link.get_attr("IFLA_IFNAME") for link in links}
 
 
 def ports(node: LiveNode, fabric: Fabric) -> dict[str, Port]:
@@ -49,14 +53,10 @@ def ports(node: LiveNode, fabric: Fabric) -> dict[str, Port]:
     Raises:
         ProbeError: the node is gone.
     """
-    from pyroute2 import IPRoute
-
-    with node.netns(), IPRoute() as ipr:
-        found = {}
-        for link in ipr.get_links():
-            name = link.get_attr("IFLA_IFNAME")
-            up = link["flags"] & IFF_UP and link["flags"] & IFF_LOWER_UP
-            found[name] = Port(link.get_attr("IFLA_ADDRESS"), link.get_attr("IFLA_MTU"), bool(up))
+    found = {}
+    for link in netlink.links(node):
+        up = link["flags"] & IFF_UP and link["flags"] & IFF_LOWER_UP
+        found[link.get_attr("IFLA_IFNAME")] = Port(link.get_attr("IFLA_ADDRESS"), link.get_attr("IFLA_MTU"), bool(up))
     found.pop("lo", None)
     return found
 
@@ -67,10 +67,7 @@ def settings(node: LiveNode, fabric: Fabric) -> dict[str, int]:
     Raises:
         ProbeError: the node is gone.
     """
-    with node.netns():
-        return {
-            name: int(Path("/proc/sys/" + name.replace(".", "/")).read_text()) for name in sysctls(fabric[node.name])
-        }
+    return {name: int(node.read("/proc/sys/" + name.replace(".", "/"))) for name in sysctls(fabric[node.name])}
 
 
 def layer2(node: LiveNode, fabric: Fabric) -> frozenset[str]:
@@ -79,24 +76,22 @@ def layer2(node: LiveNode, fabric: Fabric) -> frozenset[str]:
     Raises:
         ProbeError: the node is gone.
     """
-    from pyroute2 import IPRoute
-
     found = set()
-    with node.netns(), IPRoute() as ipr:
-        names = dict(socket.if_nameindex())
-        for link in ipr.get_links():
-            info = link.get_attr("IFLA_LINKINFO")
-            kind = info.get_attr("IFLA_INFO_KIND") if info is not None else None
-            if kind not in {None, "veth"}:
-                found.add(f"{kind} {link.get_attr('IFLA_IFNAME')}")
-        for entry in ipr.get_neighbours(family=socket.AF_BRIDGE):
-            if not entry["state"] & NUD_PERMANENT_OR_NOARP:
-                found.add(f"MAC {entry.get_attr('NDA_LLADDR')} learned on {names.get(entry['ifindex'])}")
-        if not fabric.numbered:
-            for entry in ipr.get_neighbours(family=socket.AF_INET):
-                # One without an address is a question nobody answered, and no state of anybody's.
-                if not entry["state"] & NUD_PERMANENT_OR_NOARP and entry.get_attr("NDA_LLADDR"):
-                    found.add(f"ARP {entry.get_attr('NDA_DST')} on {names.get(entry['ifindex'])}")
+    links = netlink.links(node)
+    names = _names(links)
+    for link in links:
+        info = link.get_attr("IFLA_LINKINFO")
+        kind = info.get_attr("IFLA_INFO_KIND") if info is not None else None
+        if kind not in {None, "veth"}:
+            found.add(f"{kind} {link.get_attr('IFLA_IFNAME')}")
+    for entry in netlink.neighbours(node, socket.AF_BRIDGE):
+        if not entry["state"] & NUD_PERMANENT_OR_NOARP:
+            found.add(f"MAC {entry.get_attr('NDA_LLADDR')} learned on {names.get(entry['ifindex'])}")
+    if not fabric.numbered:
+        for entry in netlink.neighbours(node, socket.AF_INET):
+            # One without an address is a question nobody answered, and no state of anybody's.
+            if not entry["state"] & NUD_PERMANENT_OR_NOARP and entry.get_attr("NDA_LLADDR"):
+                found.add(f"ARP {entry.get_attr('NDA_DST')} on {names.get(entry['ifindex'])}")
     return frozenset(found)
 
 
@@ -106,8 +101,5 @@ def sent_bytes(node: LiveNode) -> dict[str, int]:
     Raises:
         ProbeError: the node is gone.
     """
-    try:
-        lines = Path(f"/proc/{node.pid}/net/dev").read_text(encoding="utf-8").splitlines()[2:]
-    except OSError:
-        raise ProbeError(f"{node.name}: not running (pid {node.pid} is gone)") from None
+    lines = node.read("/proc/net/dev").splitlines()[2:]
     return {line.partition(":")[0].strip(): int(line.partition(":")[2].split()[8]) for line in lines}

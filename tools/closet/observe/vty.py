@@ -24,16 +24,14 @@ def ask(node: LiveNode, daemon: str, *commands: str, timeout: float = 20.0) -> l
         ProbeError: the daemon is not there, does not answer in time, or does not know a command.
     """
     where = f"{node.name}: {daemon}"
-    with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(timeout)
-        try:
-            s.connect(str(node.root / "run" / "frr" / f"{daemon}.vty"))
+    try:
+        with node.connect(f"/run/frr/{daemon}.vty", timeout) as s:
             _one(s, "enable", where)
             return [_one(s, c, where) for c in commands]
-        except TimeoutError:
-            raise ProbeError(f"{where}: no answer to {commands[0]!r} in {timeout:g} s") from None
-        except OSError as e:
-            raise ProbeError(f"{where}: not running ({e.strerror})") from None
+    except TimeoutError:
+        raise ProbeError(f"{where}: no answer to {commands[0]!r} in {timeout:g} s") from None
+    except OSError as e:
+        raise ProbeError(f"{where}: not running ({e.strerror})") from None
 
 
 def ask_json(node: LiveNode, daemon: str, command: str) -> Any:

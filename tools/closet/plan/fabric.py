@@ -9,6 +9,7 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from closet.intent.model import Bfd, Pools, Timers
+from closet.intent.words import Rdma
 from closet.plan.tenant import Peering, Tenant
 
 DEFAULT_VRF = "default"
@@ -64,6 +65,7 @@ class Node:
         loopback: a switch's router id and VTEP, a host's VIP: the /32 on `lo`.
         block: a leaf's summary: the /32s of its hosts that only this leaf reaches; else None.
         pod: the pod, from 1 (0: superspine). group: the leaves a host attaches to, from 1 in its pod.
+        rdma: what a host's NICs speak RDMA by, as the intent wishes it: `none`, `auto`, `verbs` or `endpoint`.
         hash_policy: net.ipv4.fib_multipath_hash_policy: 0 layer 3, 1 layer 4.
         config: the user's own frr.conf in place of the generated one. extra: lines to append to it.
     """
@@ -79,6 +81,7 @@ class Node:
     group: int
     hash_policy: int
     hash_seed: int
+    rdma: Rdma = "none"
     config: str | None = None
     extra: str | None = None
 

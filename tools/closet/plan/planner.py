@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from closet.errors import IntentError
 from closet.intent.model import Bfd, Ecmp, Intent
 from closet.intent.model import Node as Override
+from closet.intent.words import Rdma
 from closet.plan.addressing import HostBlocks, check_pools, link_address, pick
 from closet.plan.checks import check
 from closet.plan.fabric import DEFAULT_VRF, VXLAN_OVERHEAD, Fabric, Link, Node, Port, Role
@@ -56,6 +57,7 @@ def plan(intent: Intent) -> Fabric:
             group=draft.group,
             hash_policy=HASH_POLICY[ecmp.hash],
             hash_seed=ecmp.seed or _seed(i + 1),
+            rdma=_rdma(intent, draft, override),
             config=override.config,
             extra=override.extra,
         )
@@ -136,6 +138,16 @@ def _asn(intent: Intent, draft: Draft) -> int:
     if draft.role is Role.LEAF:
         return asns.leaves + draft.index
     return asns.hosts + (0 if "hosts" in asns.shared else draft.index)
+
+
+def _rdma(intent: Intent, draft: Draft, override: Override) -> Rdma:
+    if draft.role is Role.HOST:
+        return override.rdma or intent.hosts.rdma
+    if override.rdma is not None:
+        raise IntentError(
+            f"{intent.name}: nodes.{draft.name}.rdma: {override.rdma!r} on a {draft.role}, allowed: on hosts only"
+        )
+    return "none"
 
 
 def _seed(number: int) -> int:

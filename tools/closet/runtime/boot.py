@@ -121,14 +121,14 @@ class Advertiser:
         self._upper: list[tuple[socket.socket, int]] = []
         self._sockets: list[socket.socket] = []
         for node in fabric:
-            with nodes[node.name].netns():
-                s = socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMPV6)
-                s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
-                # Else zebra hears it too and takes it for a neighbour's.
-                s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
-                self._sockets.append(s)
-                self._lower += [(s, socket.if_nametoindex(p.name)) for p in fabric.uplinks(node)]
-                self._upper += [(s, socket.if_nametoindex(p.name)) for p in fabric.downlinks(node)]
+            live = nodes[node.name]
+            s = live.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMPV6)
+            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+            # Else zebra hears it too and takes it for a neighbour's.
+            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
+            self._sockets.append(s)
+            self._lower += [(s, live.index(p.name)) for p in fabric.uplinks(node)]
+            self._upper += [(s, live.index(p.name)) for p in fabric.downlinks(node)]
 
     def send(self, *, lower: bool = True, upper: bool = True) -> None:
         """Send one out of every port that is the lower, or upper, end of its link.

@@ -15,6 +15,9 @@ from typing import Any
 from closet.errors import ProbeError
 from closet.runtime import netns, processes
 
+Socket = socket.socket
+"""Inside LiveNode `socket` is a method."""
+
 
 @dataclass(frozen=True, slots=True)
 class Completed:
@@ -56,7 +59,9 @@ class LiveNode:
 
     @contextmanager
     def netns(self) -> Iterator[None]:
-        """Be in the node's network namespace: sockets, pyroute2 and scapy then act as the node.
+        """Be in the network namespace where the node's cables end: what is sent there leaves as the node's.
+
+        For what asks the node's own kernel take `socket`, `index` and `read`: a microVM has a kernel of its own.
 
         Raises:
             ProbeError: the node is gone.
@@ -77,12 +82,55 @@ class LiveNode:
         return ProbeError(f"{self.name}: not running (pid {self.pid} is gone)")
 
     def socket(self, family: int = socket.AF_INET, kind: int = socket.SOCK_DGRAM, proto: int = 0) -> socket.socket:
-        """A socket inside the node's network namespace; it stays there."""
+        """A socket of the node's own kernel, in its network namespace; it stays there.
+
+        Raises:
+            ProbeError: the node is gone.
+        """
         with self.netns():
             return socket.socket(family, kind, proto)
 
-    def argv(self, command: Sequence[str]) -> list[str]:
-        """The command line that runs `command` inside all of the node's namespaces.
+    def connect(self, path: str, timeout: float) -> Socket:
+        """A connection to a UNIX socket of the node.
+
+        Args:
+            timeout: seconds, for this and for all that is done with it.
+
+        Raises:
+            OSError: nobody listens there. ProbeError: the node is gone.
+        """
+        s = socket.socket(socket.AF_UNIX)
+        try:
+            s.settimeout(timeout)
+            s.connect(str(self.root / path.lstrip("/")))
+        except BaseException:
+            s.close()
+            raise
+        return s
+
+    def index(self, port: str) -> int:
+        """The index of a network interface in the node.
+
+        Raises:
+            OSError: it has none of that name. ProbeError: the node is gone.
+        """
+        with self.netns():
+            return socket.if_nametoindex(port)
+
+    def read(self, path: str) -> str:
+        """A file below /proc/sys/net or /proc/net, as the node's kernel has it.
+
+        Raises:
+            OSError: there is no such file. ProbeError: the node is gone.
+        """
+        with self.netns():
+            return Path(path.replace("/proc/net/", "/proc/thread-self/net/")).read_text(encoding="utf-8")
+
+    def argv(self, command: Sequence[str], *, terminal: bool = False) -> list[str]:
+        """The command line that runs `command` in the node.
+
+        Args:
+            terminal: whether a person sits before it.
 
         Raises:
             ProbeError: the node is gone.
@@ -105,7 +153,7 @@ class LiveNode:
         """
         try:
             p = subprocess.run(
-                self.argv(command), capture_output=True, text=True, timeout=timeout, check=False, input=stdin
+                self.argv(command), capture_output=True, text=True, timeout=timeout, check=False, input=stdin or ""
             )
         except subprocess.TimeoutExpired:
             raise ProbeError(f"{self.name}: {' '.join(command)}: no answer in {timeout:g} s") from None

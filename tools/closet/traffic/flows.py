@@ -50,16 +50,15 @@ def send(node: LiveNode, stream: Stream) -> None:
     """
     payload = bytes(PAYLOAD)
     to = (str(stream.target.address), ROCE_PORT)
-    with node.netns():
-        for n in range(stream.flows):
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-                try:
-                    if stream.source.port is not None:
-                        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, stream.source.port.encode())
-                    s.bind((str(stream.source.address), FIRST_SOURCE_PORT + n))
-                    s.sendto(payload, to)
-                except OSError as e:
-                    raise ProbeError(f"{stream.source}: UDP to {stream.target}: {e.strerror}") from None
+    for n in range(stream.flows):
+        with node.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            try:
+                if stream.source.port is not None:
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, stream.source.port.encode())
+                s.bind((str(stream.source.address), FIRST_SOURCE_PORT + n))
+                s.sendto(payload, to)
+            except OSError as e:
+                raise ProbeError(f"{stream.source}: UDP to {stream.target}: {e.strerror}") from None
 
 
 def _sink(node: LiveNode, target: Endpoint) -> socket.socket:

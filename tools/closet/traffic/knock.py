@@ -55,8 +55,7 @@ def _address(node: LiveNode, address: str, port: int) -> tuple[str, int] | tuple
     if _family(address) is socket.AF_INET:
         return address, port
     host, _, scope = address.partition("%")
-    with node.netns():
-        return host, port, 0, socket.if_nametoindex(scope)
+    return host, port, 0, node.index(scope)
 
 
 def _try(node: LiveNode, k: Knock) -> socket.socket:

@@ -49,13 +49,14 @@ def setting(lab: Lab, node: str, name: str, value: int) -> Iterator[None]:
 
 
 @contextmanager
-def link_down(lab: Lab, link: Link) -> Iterator[None]:
-    """A link with one end down: both ends lose carrier."""
-    lab[link.a].run("ip", "link", "set", link.a_port, "down")
+def link_down(lab: Lab, link: Link, *, lower: bool = False) -> Iterator[None]:
+    """A link with its upper, or lower, end down: both ends lose carrier."""
+    node, port = (link.b, link.b_port) if lower else (link.a, link.a_port)
+    lab[node].run("ip", "link", "set", port, "down")
     try:
         yield
     finally:
-        lab[link.a].run("ip", "link", "set", link.a_port, "up")
+        lab[node].run("ip", "link", "set", port, "up")
 
 
 @contextmanager

@@ -90,6 +90,16 @@ def test_bfd_and_its_daemon_are_there_where_asked_for(fabric: Fabric):
         assert ("bfdd.conf" in files) or fabric.bfd is None
 
 
+def test_a_host_names_its_bfd_sessions_by_the_link_local_addresses_of_both_ends():
+    fabric = plan(loads("name: x\nspines: 0\ngroups: 1\nrails: 2\nhosts: {per_group: 1}\nbgp: {bfd: true}\n"))
+    host = fabric["g1-h1"]
+    macs = [(fabric[p.peer].port(p.peer_port).mac, p.mac, p.name) for p in host.ports]
+    assert macs[1] == ("02:c1:00:02:00:00", "02:c1:00:03:00:01", "eth2")
+    named = lines_like(r"peer (\S+) local-address (\S+) interface (\S+)", render_node(fabric, host)["bfdd.conf"])
+    assert named[1] == ("fe80::c1:ff:fe02:0", "fe80::c1:ff:fe03:1", "eth2")
+    assert [port for _, _, port in named] == ["eth1", "eth2"]
+
+
 @given(fabric=infer)
 def test_switches_forward_and_hosts_do_not(fabric: Fabric):
     for node in fabric:

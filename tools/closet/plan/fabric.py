@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address
 
 from closet.intent.model import Bfd, Pools, Timers
 from closet.intent.words import Rdma
@@ -54,6 +54,12 @@ class Port:
     rail: IPv4Address | None = None
     mtu: int = 9216
     vrf: str = DEFAULT_VRF
+
+    @property
+    def link_local(self) -> IPv6Address:
+        """The address the kernel makes of the MAC (RFC 4291 appendix A, modified EUI-64)."""
+        octets = bytes.fromhex(self.mac.replace(":", ""))
+        return IPv6Address(bytes([0xFE, 0x80, *bytes(6), octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address
 
 from closet.plan import Fabric, Node, Port, Role
 from closet.render.host import TEMPLATES
@@ -50,6 +51,7 @@ def frr_conf(fabric: Fabric, node: Node) -> str:
         direct=_shares_hosts(fabric, node),
         interfaces=_interfaces(node),
         neighbours=neighbours,
+        bfd_peers=_bfd_peers(fabric, node),
         networks=sorted(node.addresses),
         aggregate=node.block,
         coalesce=0 if len(fabric.nodes) < LARGE else 200,
@@ -93,6 +95,19 @@ def _neighbour(fabric: Fabric, port: Port) -> str:
         return port.name
     there = fabric[port.peer].port(port.peer_port).address
     return str(there.ip) if there is not None else port.name
+
+
+def _bfd_peers(fabric: Fabric, node: Node) -> list[tuple[Port, IPv6Address]]:
+    """(port, link-local address at the other end): the BFD sessions that bfdd must know without bgpd.
+
+    bgpd asks for a session once BGP is up, and withdraws it when a port that has an IPv4 address comes back: that
+    address is news while the neighbour's link-local one is not yet known (FRR 10.3 bgpd/bgp_nexthop.c:
+    bgp_connected_add). The other end's BFD then stays down, and while it does its bgpd takes no connection
+    (bgpd/bgpd.c: peer_active).
+    """
+    if fabric.bfd is None or fabric.numbered:
+        return []
+    return [(p, fabric[p.peer].port(p.peer_port).link_local) for p in node.ports if p.rail is not None]
 
 
 def _fabric_space(fabric: Fabric) -> list[str]:

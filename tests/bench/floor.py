@@ -49,8 +49,9 @@ def main(intent: str) -> None:
                 name: Started(nodes[name].pid, os.dup(p.stdin.fileno()), os.dup(p.stdout.fileno()))
                 for name, p in shells.items()
             }  # type: ignore[union-attr]
+            boot.start_daemons(fabric, started, nodes)
             with Convergence(fabric, nodes) as convergence:
-                boot.boot(fabric, started, nodes, lambda _: None)
+                boot.raise_links(fabric, nodes)
                 late = convergence.wait()
             print(
                 json.dumps({"seconds": since_start(), "late": sorted(late), "pids": [n.pid for n in nodes.values()]}),

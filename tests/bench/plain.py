@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from closet.expect import expected_fibs
+from closet.expect import expected_tables
 from closet.intent import load
 from closet.observe import kernel
 from closet.plan import Fabric, plan
@@ -43,12 +43,12 @@ def plain_containerlab(intent: Path) -> float:
 
 
 def _wait(fabric: Fabric) -> None:
-    expected = expected_fibs(fabric)
+    expected = expected_tables(fabric)
     nodes = {n: LiveNode(name=n, pid=pid, folder=Path()) for n, pid in Engine().pids(fabric.name).items()}
     late = set(nodes)
 
     def look() -> set[str]:
-        late.difference_update({n for n in late if kernel.fib(nodes[n], fabric) == expected[n]})
+        late.difference_update({n for n in late if kernel.tables(nodes[n], fabric) == expected[n]})
         return late
 
     Retrying(stop=stop_after_delay(120), wait=wait_fixed(0.05), retry=retry_if_result(bool))(look)

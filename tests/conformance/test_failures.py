@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from closet.expect import expected_fibs, expected_sessions
+from closet.expect import expected_sessions, expected_tables
 from closet.expect.sessions import neighbour_key
 from closet.lab import Lab
 from closet.observe import frr, kernel
@@ -16,10 +16,10 @@ pytestmark = pytest.mark.usefixtures("settled")
 
 
 def assert_routes(lab: Lab, down: tuple[Link, ...]) -> None:
-    expected = expected_fibs(lab.fabric, down)
+    expected = expected_tables(lab.fabric, down)
     for name, node in lab.nodes.items():
-        assert (name, kernel.fib(node, lab.fabric)) == (name, expected[name])
-        assert (name, frr.rib(node, lab.fabric)) == (name, expected[name])
+        assert (name, kernel.tables(node, lab.fabric)) == (name, expected[name])
+        assert (name, frr.ribs(node, lab.fabric)) == (name, expected[name])
 
 
 def assert_gone(lab: Lab, link: Link, *, seen_by_bfd: bool) -> None:

@@ -12,7 +12,14 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 
 from closet.check import CHECKS, NodeCheck
-from closet.expect import expected_fibs, expected_hops, expected_knocks, expected_sessions, expected_spread
+from closet.expect import (
+    expected_fibs,
+    expected_hops,
+    expected_knocks,
+    expected_sessions,
+    expected_spread,
+    expected_tables,
+)
 from closet.intent import loads
 from closet.observe.frr import config_lines, parse_rib, parse_sessions
 from closet.plan import Fabric, plan
@@ -128,9 +135,9 @@ def test_a_session_too_many_one_too_few_and_one_without_bfd(sessions):
 
 def test_the_rib_as_planned_and_without_a_link(recorded):
     fabric, answers = recorded("clean")
-    assert said_of_leaf1("rib", fabric, parse_rib(answers[RIB])) == []
+    assert said_of_leaf1("rib", fabric, {"default": parse_rib(answers[RIB])}) == []
     _, answers = recorded("link-down")
-    assert said_of_leaf1("rib", fabric, parse_rib(answers[RIB])) == [
+    assert said_of_leaf1("rib", fabric, {"default": parse_rib(answers[RIB])}) == [
         "leaf1  RIB 0.0.0.0/0  expected eth1 eth2, observed eth2",
         "leaf1  RIB 10.0.1.0/24  expected eth1 eth2, observed eth2",
         "leaf1  RIB 10.255.0.1/32  expected eth1, observed none",
@@ -146,7 +153,7 @@ def test_routes_that_are_wrong(check, word):
     block, far, stray = map(IPv4Network, ("10.0.0.0/24", "10.0.1.0/24", "10.0.9.0/24"))
     wrong = routes | {block: frozenset({"eth1"}), far: frozenset({"eth2"}), stray: frozenset()}
     del wrong[IPv4Network("10.0.0.1")]
-    assert said_of_leaf1(check, QUICKSTART, wrong) == [
+    assert said_of_leaf1(check, QUICKSTART, {"default": wrong}) == [
         f"leaf1  {word} 10.0.0.0/24  expected blackhole, observed eth1",
         f"leaf1  {word} 10.0.0.1/32  expected eth3, observed none",
         f"leaf1  {word} 10.0.1.0/24  expected eth1 eth2, observed eth2",
@@ -190,7 +197,7 @@ def test_layer2():
 @pytest.fixture
 def answers():
     """Every pair of the quickstart, and the number of switches between them: as observed when all is well."""
-    expected = expected_hops(QUICKSTART, expected_fibs(QUICKSTART))
+    expected = expected_hops(QUICKSTART, expected_tables(QUICKSTART))
     return expected, {pair: min(hops) for pair, hops in expected.items()}
 
 

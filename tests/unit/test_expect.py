@@ -7,7 +7,14 @@ from itertools import chain
 from hypothesis import given, infer
 from hypothesis import strategies as st
 
-from closet.expect import endpoints, expected_fibs, expected_hops, expected_sessions, expected_table_bounds
+from closet.expect import (
+    endpoints,
+    expected_fibs,
+    expected_hops,
+    expected_sessions,
+    expected_table_bounds,
+    expected_tables,
+)
 from closet.expect.reach import Walk, pairs
 from closet.intent import loads
 from closet.plan import Fabric, Role, plan
@@ -68,7 +75,7 @@ def _leaves(fabric: Fabric, endpoint) -> set[str]:
 def test_over_spines_every_pair_meets_at_one_distance(fabric: Fabric):
     if fabric.top is Role.LEAF:
         return
-    for (a, b), found in expected_hops(fabric, expected_fibs(fabric)).items():
+    for (a, b), found in expected_hops(fabric, expected_tables(fabric)).items():
         near = _leaves(fabric, a) & _leaves(fabric, b)
         beside = {p.peer for p in fabric[a.host].ports} & _leaves(fabric, b)
         if fabric.host_routes == "aggregates" and a.port and beside and not near:
@@ -81,17 +88,17 @@ def test_over_spines_every_pair_meets_at_one_distance(fabric: Fabric):
 def test_without_spines_only_what_shares_a_leaf_meets(fabric: Fabric):
     if fabric.top is not Role.LEAF:
         return
-    for (a, b), found in expected_hops(fabric, expected_fibs(fabric)).items():
+    for (a, b), found in expected_hops(fabric, expected_tables(fabric)).items():
         assert found == ({1} if _leaves(fabric, a) & _leaves(fabric, b) else set())
 
 
 @given(fabric=infer, data=st.data())
 def test_what_the_walk_remembers_is_what_it_would_find_again(fabric: Fabric, data):
     down = data.draw(st.lists(st.sampled_from(fabric.links), max_size=4))
-    fibs = expected_fibs(fabric, down)
-    hops = list(expected_hops(fabric, fibs).items())
+    tables = expected_tables(fabric, down)
+    hops = list(expected_hops(fabric, tables).items())
     for (a, b), found in data.draw(st.lists(st.sampled_from(hops), max_size=8)) if hops else ():
-        assert Walk(fabric, fibs).hops(a, b) == found
+        assert Walk(fabric, tables).hops(a, b) == found
 
 
 @given(fabric=infer)

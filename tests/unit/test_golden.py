@@ -18,6 +18,7 @@ NODES = {
     "quickstart": ["spine1", "leaf1", "h1-1"],
     "p2p-31": ["leaf1"],
     "rails-only": ["g1-leaf1", "g1-h1"],
+    "tenants": ["spine1", "leaf4", "h1-1"],
     "three-tier": ["superspine1", "p1-spine1", "p1-leaf1", "p1-h1-1"],
 }
 

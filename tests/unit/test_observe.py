@@ -14,7 +14,7 @@ from threading import Thread
 import pytest
 
 from closet.errors import ProbeError
-from closet.expect import expected_fibs, expected_sessions, expected_table_bounds
+from closet.expect import expected_sessions, expected_table_bounds, expected_tables
 from closet.observe import frr, vty
 from closet.render import render_node
 from closet.runtime.node import LiveNode
@@ -98,7 +98,7 @@ def test_what_a_leaf_of_a_sound_fabric_says_is_what_is_expected_of_it(leaf1):
     fabric, node = leaf1("clean")
     assert frr.daemons(node, fabric) == {"mgmtd", "zebra", "bgpd", "bfdd"}
     assert frr.sessions(node, fabric) == expected_sessions(fabric)["leaf1"]
-    assert frr.rib(node, fabric) == expected_fibs(fabric)["leaf1"]
+    assert frr.ribs(node, fabric) == expected_tables(fabric)["leaf1"]
     assert frr.running_config(node, fabric) == frr.config_lines(render_node(fabric, fabric["leaf1"])["frr.conf"])
     # Two loopbacks of spines, one of a leaf and its own, two blocks, a default, and two addresses of each host.
     assert frr.bgp_table_size(node, fabric) == 11 <= expected_table_bounds(fabric)["leaf1"]

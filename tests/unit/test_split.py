@@ -56,7 +56,6 @@ def test_no_line_is_lost_however_it_is_laid_out(lines):
         ("interface eth1\n ip address 192.0.2.1/32\nexit", ("zebra.conf",)),
         ("ip protocol bgp route-map SOURCE", ("zebra.conf",)),
         ("vrf red\n vni 5001\nexit-vrf", ("zebra.conf",)),
-        ("vrf red\n ip route 192.0.2.0/24 blackhole\nexit-vrf", ("zebra.conf", "staticd.conf")),
         ("ip prefix-list A seq 5 permit any", ("zebra.conf", "bgpd.conf")),
         ("route-map A permit 10\n set src 192.0.2.1\nexit", ("zebra.conf", "bgpd.conf")),
         ("router bgp 65000\n address-family ipv4 unicast\n exit-address-family\nexit", ("bgpd.conf",)),
@@ -67,6 +66,14 @@ def test_no_line_is_lost_however_it_is_laid_out(lines):
 )
 def test_a_line_goes_to_the_daemons_it_is_for(line, files):
     assert split(f"!\n{line}\n!\n") == dict.fromkeys(files, f"{line}\n")
+
+
+def test_of_a_vrf_static_routes_are_staticd_s_and_the_rest_is_zebra_s():
+    files = split("vrf red\n ip route 192.0.2.0/24 blackhole\n vni 5001\nexit-vrf\n")
+    assert files == {
+        "zebra.conf": "vrf red\n vni 5001\nexit-vrf\n",
+        "staticd.conf": "vrf red\n ip route 192.0.2.0/24 blackhole\nexit-vrf\n",
+    }
 
 
 def test_blocks_end_where_the_next_begins_and_comments_go():

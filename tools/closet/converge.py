@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from ipaddress import IPv4Network
 from types import TracebackType
 
 from closet.errors import ProbeError
-from closet.expect import expected_fibs
+from closet.expect import expected_tables
 from closet.observe import kernel
 from closet.observe.events import RouteMonitor
 from closet.observe.vty import ask
-from closet.plan import Fabric
+from closet.plan import Fabric, Node
 from closet.runtime.boot import Advertiser
 from closet.runtime.node import LiveNode
 
@@ -28,8 +29,16 @@ class Convergence:
     def __init__(self, fabric: Fabric, nodes: Mapping[str, LiveNode]) -> None:
         self._fabric = fabric
         self._nodes = nodes
-        self._monitor = RouteMonitor(nodes.values())
-        self._expected = expected_fibs(fabric)
+        self._expected = expected_tables(fabric)
+        self._monitor = RouteMonitor()
+        self._routes: dict[str, int] = {}
+        """Least number of changes that could bring a node to its planned routes; static ones may be there already."""
+        for node in fabric:
+            statics = 0
+            for vrf in self._expected[node.name]:
+                self._monitor.watch(nodes[node.name], vrf)
+                statics += len(self._expected[node.name][vrf].keys() & _static(fabric, node, vrf))
+            self._routes[node.name] = sum(map(len, self._expected[node.name].values())) - statics
 
     def __enter__(self) -> Convergence:
         return self
@@ -58,7 +67,7 @@ class Convergence:
                 advertiser.send()
                 repeat_at, repeat = time.monotonic() + repeat, repeat * 2
             for name in interesting & todo:
-                if self._monitor.added[name] >= len(self._expected[name]) and self._converged(name):
+                if self._monitor.added[name] >= self._routes[name] and self._converged(name):
                     todo.discard(name)
             interesting = self._monitor.wait(max(min(repeat_at - time.monotonic(), 1.0), 0.001)) if todo else set()
             if interesting:
@@ -79,6 +88,14 @@ class Convergence:
 
     def _converged(self, name: str) -> bool:
         try:
-            return kernel.fib(self._nodes[name], self._fabric) == self._expected[name]
+            return kernel.tables(self._nodes[name], self._fabric) == self._expected[name]
         except ProbeError:
             return False
+
+
+def _static(fabric: Fabric, node: Node, vrf: str) -> set[IPv4Network]:
+    """What a VRF has static routes to: its peers."""
+    if vrf not in fabric.tenants:
+        return set()
+    peerings = fabric.peerings_of(node, fabric.tenants[vrf])
+    return {net for p in peerings for net in p.exported(p.peer(vrf))}

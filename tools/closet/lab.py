@@ -119,8 +119,11 @@ def up(intent: Intent, *, runtime: str = "auto", name: str | None = None, progre
             nodes = {k: LiveNode(name=k, pid=s.pid, folder=folder.node(k)) for k, s in started.items()}
             state.pids = {k: n.pid for k, n in nodes.items()}
             state.born = {k: n.born for k, n in nodes.items()}
+            boot.start_daemons(fabric, started, nodes)
+            progress.mark("daemons")
             with Convergence(fabric, nodes) as convergence:
-                boot.boot(fabric, started, nodes, progress.mark)
+                boot.raise_links(fabric, nodes)
+                progress.mark("links up")
                 convergence.wait()
             progress.mark("converged")
             lab = Lab(fabric, folder, state, nodes, fresh=True)

@@ -27,21 +27,26 @@ class Session:
         neighbour: host name the other end announced (draft-walton-bgp-hostname-capability), "" if none yet.
         state: RFC 4271 section 8.2.2, or why it carries no routes ("Policy", "PfxCt").
         bfd: "up", "down" or "" where BFD is not in use.
+        vrf: the VRF it is in.
     """
 
     neighbour: str
     asn: int
     state: str
     bfd: str = ""
+    vrf: str = "default"
 
     def __str__(self) -> str:
-        return f"{self.state} with {self.neighbour or 'nobody'} AS {self.asn}" + (
-            f", BFD {self.bfd}" if self.bfd else ""
-        )
+        where = f", VRF {self.vrf}" if self.vrf != "default" else ""
+        bfd = f", BFD {self.bfd}" if self.bfd else ""
+        return f"{self.state} with {self.neighbour or 'nobody'} AS {self.asn}{where}{bfd}"
 
 
 Fib = dict[IPv4Network, frozenset[str]]
-"""Prefix → outgoing ports of its next hops; the empty set is a blackhole."""
+"""Prefix → outgoing ports of its next hops, or the VTEPs across an L3VNI; the empty set is a blackhole."""
+
+Tables = dict[str, Fib]
+"""VRF → its routes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +99,13 @@ class Fan:
 
     Attributes:
         flows: how many must leave by all ports together; None where that depends on the tier below.
+        vrf: the VRF whose hosts send.
     """
 
     node: str
     ports: tuple[str, ...]
     flows: int | None = None
+    vrf: str = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +125,36 @@ class Knock:
 
     def __str__(self) -> str:
         return f"{self.protocol} {self.port} from {self.host} to {self.address}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Type5:
+    """An EVPN IP prefix route (RFC 9136) as a switch holds it.
+
+    Attributes:
+        rd: route distinguisher. targets: its route targets, with a blank between them.
+        router_mac: the MAC packets to it carry inside VXLAN (RFC 9135). vtep: its next hop.
+    """
+
+    rd: str
+    prefix: str
+    targets: str
+    router_mac: str
+    vtep: str
+
+    def __str__(self) -> str:
+        return f"{self.prefix} RD {self.rd} RT {self.targets} router MAC {self.router_mac} VTEP {self.vtep}"
+
+
+@dataclass(frozen=True, slots=True)
+class L3Vni:
+    """An L3VNI as zebra sees it: whether it works, over which devices, with which router MAC."""
+
+    vni: int
+    state: str
+    vxlan: str
+    bridge: str
+    router_mac: str
+
+    def __str__(self) -> str:
+        return f"L3VNI {self.vni} {self.state} over {self.vxlan} and {self.bridge}, router MAC {self.router_mac}"

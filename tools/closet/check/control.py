@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from closet.check.registry import differences, node_check
-from closet.expect import expected_fibs, expected_sessions, expected_table_bounds
+from closet.expect import expected_sessions, expected_table_bounds, expected_tables
 from closet.observe import frr
-from closet.plan import Fabric
-from closet.records import Fib, Finding, Session
+from closet.plan import DEFAULT_VRF, Fabric
+from closet.records import Finding, Session, Tables
 from closet.render import render_node
 
 
@@ -52,10 +52,27 @@ def say_ports(ports: frozenset[str]) -> str:
     return " ".join(sorted(ports)) if ports else "blackhole"
 
 
-@node_check("the RIB holds the planned routes, as wide as planned, and no other", observe=frr.rib, expect=expected_fibs)
-def rib(device: str, expected: Fib, observed: Fib) -> Iterator[Finding]:
+def tables_differ(device: str, what: str, expected: Tables, observed: Tables) -> Iterator[Finding]:
+    """Every route of every VRF that is not as planned."""
+    for vrf, fib in expected.items():
+        where = what if vrf == DEFAULT_VRF else f"{what} {vrf}"
+        yield from differences(device, fib, observed.get(vrf, {}), lambda prefix: f"{where} {prefix}", say_ports)  # noqa: B023
+
+
+def count_routes(expected: Tables) -> int:
+    """How many routes a node must have."""
+    return sum(map(len, expected.values()))
+
+
+@node_check(
+    "the RIB of every VRF holds the planned routes, as wide as planned, and no other",
+    observe=frr.ribs,
+    expect=expected_tables,
+    count=count_routes,
+)
+def rib(device: str, expected: Tables, observed: Tables) -> Iterator[Finding]:
     """A route that zebra lacks, has too narrow, or has beyond the plan."""
-    yield from differences(device, expected, observed, lambda prefix: f"RIB {prefix}", say_ports)
+    yield from tables_differ(device, "RIB", expected, observed)
 
 
 @node_check(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import log, sqrt
 
 from closet.check.registry import probe_check
-from closet.expect import expected_fibs, expected_hops, expected_knocks, expected_spread
+from closet.expect import expected_hops, expected_knocks, expected_spread, expected_tables
 from closet.records import Fan, Finding, Knock, Pair, Round
 from closet.traffic.flows import spread as send_flows
 from closet.traffic.knock import knock as knock_at
@@ -17,9 +17,9 @@ FALSE_ALARM = 1e-6
 
 
 @probe_check(
-    "every host pair that should meet does, at full MTU with DF, over the right number of switches, and no other",
+    "every host pair that should meet does, at full MTU with DF, over the right number of routers, and no other",
     observe=ping,
-    expect=lambda fabric: expected_hops(fabric, expected_fibs(fabric)),
+    expect=lambda fabric: expected_hops(fabric, expected_tables(fabric)),
 )
 def reach(expected: dict[Pair, frozenset[int]], observed: dict[Pair, int | None]) -> Iterator[Finding]:
     """A pair that does not meet, meets by a longer way, or meets though it must not."""
@@ -49,15 +49,16 @@ def spread(expected: dict[Fan, Round], observed: dict[Fan, dict[str, int]]) -> I
     """
     for fan in expected:
         counts = observed[fan]
+        subject = "ECMP" if fan.vrf == "default" else f"ECMP {fan.vrf}"
         n, m = sum(counts.values()), len(counts)
         told = " ".join(f"{port}:{count}" for port, count in counts.items())
         if n < 64 * m or (fan.flows is not None and n < 0.99 * fan.flows):
-            yield Finding(fan.node, "ECMP", f"{fan.flows or 64 * m} flows over {m} ports", f"{n}: {told}")
+            yield Finding(fan.node, subject, f"{fan.flows or 64 * m} flows over {m} ports", f"{n}: {told}")
             continue
         bound = sqrt(log(2 * m / FALSE_ALARM) / (2 * n))
         low, high = (1 / m - bound) * n, (1 / m + bound) * n
         if any(not low <= count <= high or count == 0 for count in counts.values()):
-            yield Finding(fan.node, "ECMP", f"{max(low, 0):.0f} to {high:.0f} of {n} flows on each of {m} ports", told)
+            yield Finding(fan.node, subject, f"{max(low, 0):.0f} to {high:.0f} of {n} flows on each of {m} ports", told)
 
 
 @probe_check("no switch answers a host on its control plane", observe=knock_at, expect=expected_knocks)

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from closet.check.control import say_ports
+from closet.check.control import count_routes, tables_differ
 from closet.check.registry import differences, node_check
-from closet.expect import expected_fibs
+from closet.expect import expected_tables
 from closet.observe import kernel
 from closet.plan import Fabric
-from closet.records import Fib, Finding, Port
+from closet.records import Finding, Port, Tables
 from closet.render.host import sysctls
 
 
 def _ports(fabric: Fabric) -> dict[str, dict[str, Port]]:
-    return {n.name: {p.name: Port(p.mac, fabric.mtu, up=True) for p in n.ports} for n in fabric}
+    return {n.name: {p.name: Port(p.mac, p.mtu, up=True) for p in n.ports} for n in fabric}
+
+
+def _layer2(fabric: Fabric) -> dict[str, frozenset[str]]:
+    return {
+        n.name: frozenset(
+            what
+            for t in fabric.vrfs(n)
+            for what in (f"bridge {t.bridge}", f"vxlan {t.vxlan}", f"{t.vxlan} in {t.bridge}")
+        )
+        for n in fabric
+    }
 
 
 @node_check("every link is up with its MAC and MTU, and there is no other", observe=kernel.ports, expect=_ports)
@@ -33,19 +44,26 @@ def settings(device: str, expected: dict[str, int], observed: dict[str, int]) ->
     yield from differences(device, expected, observed, lambda name: name)
 
 
-@node_check("the kernel forwards by the planned routes, as wide as planned", observe=kernel.fib, expect=expected_fibs)
-def fib(device: str, expected: Fib, observed: Fib) -> Iterator[Finding]:
+@node_check(
+    "the kernel forwards by the planned routes in every VRF, as wide as planned",
+    observe=kernel.tables,
+    expect=expected_tables,
+    count=count_routes,
+)
+def fib(device: str, expected: Tables, observed: Tables) -> Iterator[Finding]:
     """A route the kernel lacks or has too narrow, whatever FRR says of it."""
-    yield from differences(device, expected, observed, lambda prefix: f"FIB {prefix}", say_ports)
+    yield from tables_differ(device, "FIB", expected, observed)
 
 
 @node_check(
-    "there is no layer 2 state: no bridge, no learned MAC, no ARP",
+    "there is no layer 2 state: no bridge but that of an L3VNI, no learned MAC, no flooding, no ARP",
     observe=kernel.layer2,
-    expect=lambda fabric: dict.fromkeys(fabric.nodes, frozenset[str]()),
+    expect=_layer2,
     count=lambda _: 1,
 )
 def layer2(device: str, expected: frozenset[str], observed: frozenset[str]) -> Iterator[Finding]:
     """State that only switching needs."""
     for what in sorted(observed - expected):
         yield Finding(device, "layer 2", "none", what)
+    for what in sorted(expected - observed):
+        yield Finding(device, "L3VNI", what, "none")

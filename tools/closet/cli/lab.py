@@ -106,7 +106,11 @@ def status(ctx: click.Context, lab: str | None, json_: bool) -> None:
 @click.argument("node")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_command(lab: str | None, node: str, command: Sequence[str]) -> None:
-    """Run COMMAND in NODE; its return code is closet's."""
+    """Run COMMAND in NODE; its return code is closet's. A `--` before COMMAND is taken for what people mean by it."""
+    if command[0] == "--":
+        command = command[1:]
+    if not command:
+        raise UsageError("exec: a command is missing (allowed: closet exec NODE -- COMMAND)")
     _become(lab, node, command)
 
 

@@ -1,6 +1,7 @@
 """What the plan promises, in the records that observers make. Never reads a live node."""
 
 from closet.expect.knocks import expected_knocks
+from closet.expect.overlay import expected_tables, expected_type5
 from closet.expect.reach import endpoints, expected_hops
 from closet.expect.routes import expected_fibs
 from closet.expect.sessions import expected_sessions
@@ -15,4 +16,6 @@ __all__ = [
     "expected_sessions",
     "expected_spread",
     "expected_table_bounds",
+    "expected_tables",
+    "expected_type5",
 ]

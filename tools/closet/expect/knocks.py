@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv4Network
 
-from closet.expect.routes import expected_fibs
-from closet.plan import Fabric, Node, Port, Role
+from closet.expect.overlay import expected_tables
+from closet.plan import DEFAULT_VRF, Fabric, Node, Port, Role
 from closet.records import Fib, Knock
 
 TCP = (22, 179, 2601, 2605, 2623)
@@ -18,37 +18,38 @@ NEIGHBOURLY = {("TCP", 179), ("UDP", 3784)}
 
 
 def expected_knocks(fabric: Fabric) -> dict[Knock, str]:
-    """One host of each leaf knocks at its own leaf, at a remote one and at the top; nobody may answer.
+    """One host of each VRF of each leaf knocks at its own leaf, at a remote one and at the top; nobody may answer.
 
     It knocks where its ping arrives and is answered whichever way packets go: not every leaf need be on every spine.
     At its own leaf it tries the link-local address, too. Without a default route (rails-only) that is the only
-    address of a switch that a host can reach.
+    address of a switch that a host can reach. From inside a tenant even a ping of a loopback must get no answer.
     """
-    leaves = fabric.role(Role.LEAF)
-    tops = fabric.role(fabric.top)
-    first: dict[str, tuple[Node, Port]] = {}
+    first: dict[tuple[str, str], tuple[Node, Port]] = {}
     for host in fabric.hosts:
         for port in host.ports:
-            first.setdefault(port.peer, (host, port))
+            first.setdefault((port.peer, port.vrf), (host, port))
+    leaves = fabric.role(Role.LEAF)
+    place = {leaf.name: i for i, leaf in enumerate(leaves)}
+    tops = fabric.role(fabric.top)
+    tables = expected_tables(fabric)
+    fibs = {name: its[DEFAULT_VRF] for name, its in tables.items()}
     knocks = {}
-    fibs = expected_fibs(fabric)
-    for i, leaf in enumerate(leaves):
-        if leaf.name not in first:
-            continue
-        host, port = first[leaf.name]
-        local = f"{link_local(leaf.port(port.peer_port).mac)}%{port.name}"
-        doors = [(leaf.name, local, door) for door in _doors() if door not in NEIGHBOURLY]
-        if fabric.host_routes == "default":
-            far = dict.fromkeys((leaf.name, leaves[(i + 1) % len(leaves)].name, tops[i % len(tops)].name))
-            answering = [
-                name
-                for name in far
-                if _arrives(fabric, fibs, host, fabric[name]) and _arrives(fabric, fibs, fabric[name], host)
-            ]
-            doors += [(name, str(fabric[name].loopback), door) for name in answering for door in _doors()]
-        for switch, address, (protocol, number) in doors:
-            knocks[Knock(host.name, switch, address, protocol, number)] = "silent"
+    for (name, vrf), (host, port) in sorted(first.items(), key=lambda it: place[it[0][0]]):
+        leaf, i = fabric[name], place[name]
+        local = f"{leaf.port(port.peer_port).link_local}%{port.name}"
+        for door in (d for d in _doors() if d not in NEIGHBOURLY):
+            knocks[Knock(host.name, leaf.name, local, *door)] = "silent"
+        far = dict.fromkeys((leaf.name, leaves[(i + 1) % len(leaves)].name, tops[i % len(tops)].name))
+        for switch in (fabric[n] for n in far):
+            if vrf != DEFAULT_VRF:
+                knocks |= {Knock(host.name, switch.name, str(switch.loopback), *d): "no ping" for d in _doors()}
+            elif fabric.host_routes == "default" and _meet(fabric, fibs, host, switch):
+                knocks |= {Knock(host.name, switch.name, str(switch.loopback), *d): "silent" for d in _doors()}
     return knocks
+
+
+def _meet(fabric: Fabric, fibs: Mapping[str, Fib], a: Node, b: Node) -> bool:
+    return _arrives(fabric, fibs, a, b) and _arrives(fabric, fibs, b, a)
 
 
 def _arrives(fabric: Fabric, fibs: Mapping[str, Fib], source: Node, target: Node) -> bool:
@@ -68,9 +69,3 @@ def _next_hops(fib: Fib, address: IPv4Address) -> frozenset[str]:
 
 def _doors() -> list[tuple[str, int]]:
     return [("TCP", n) for n in TCP] + [("UDP", n) for n in UDP]
-
-
-def link_local(mac: str) -> IPv6Address:
-    """The IPv6 link-local address the kernel makes from a MAC (RFC 4291 appendix A)."""
-    b = bytes.fromhex(mac.replace(":", ""))
-    return IPv6Address(b"\xfe\x80" + bytes(6) + bytes([b[0] ^ 2]) + b[1:3] + b"\xff\xfe" + b[3:])

@@ -1,4 +1,4 @@
-"""Which host address reaches which, and over how many switches: a walk of the expected routes."""
+"""Which host address reaches which, and over how many routers: a walk of the expected routes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from ipaddress import IPv4Network
 
-from closet.plan import Fabric, Node
-from closet.records import Endpoint, Fib, Pair
+from closet.plan import DEFAULT_VRF, Fabric, Node, Role
+from closet.records import Endpoint, Pair, Tables
 
 
 def endpoints(fabric: Fabric) -> tuple[list[Endpoint], list[Endpoint]]:
@@ -50,27 +50,40 @@ def _leaves(fabric: Fabric, endpoint: Endpoint) -> tuple[str, ...]:
     return (host.port(endpoint.port).peer,) if endpoint.port else tuple(sorted({p.peer for p in host.ports}))
 
 
-class Walk:
-    """How many switches lie between two endpoints, if the routes are as given."""
+def allowed(fabric: Fabric, source: Endpoint, target: Endpoint) -> bool:
+    """Whether the design lets a host open a connection to another; what it says nothing of, it does not."""
+    a, b = fabric[source.host], fabric[target.host]
+    if a.vrf == b.vrf:
+        tenant = fabric.tenants.get(a.vrf)
+        return tenant is None or tenant.joins(tenant.subnet_of(a.name), tenant.subnet_of(b.name))
+    peering = fabric.peering(a.vrf, b.vrf)
+    return peering is not None and peering.passes(a.vrf, source.address, target.address)
 
-    def __init__(self, fabric: Fabric, fibs: Mapping[str, Fib]) -> None:
+
+class Walk:
+    """How many routers lie between two endpoints, if the routes are as given: switches, and VRFs of a switch."""
+
+    def __init__(self, fabric: Fabric, tables: Mapping[str, Tables]) -> None:
         self._fabric = fabric
-        self._fibs = fibs
-        self._known: dict[tuple[str, str | None, object], frozenset[int]] = {}
+        self._tables = tables
+        self._known: dict[tuple[str, str, str | None, object], frozenset[int]] = {}
         self._attached_to: dict[Endpoint, frozenset[str]] = {}
+        self._vtep = {str(n.loopback): n for n in fabric.role(Role.LEAF)}
+        self._peering = {port: p for p in fabric.peerings for port in p.ports}
 
     def hops(self, src: Endpoint, dst: Endpoint) -> frozenset[int]:
-        """The numbers of switches a packet may cross; empty where it does not arrive."""
-        return self._from(self._fabric[src.host], src.port, dst)
+        """The numbers of routers a packet may cross; empty where it does not arrive."""
+        return self._from(self._fabric[src.host], DEFAULT_VRF, src.port, dst)
 
-    def _from(self, node: Node, port: str | None, dst: Endpoint) -> frozenset[int]:
-        # Seen from elsewhere, all addresses behind the same leaves are alike while their links to those are up.
+    def _from(self, node: Node, vrf: str, port: str | None, dst: Endpoint) -> frozenset[int]:
+        # Seen from elsewhere, all addresses behind the same leaves are alike while their links to those are up. In a
+        # tenant each has a route of its own.
         behind = _leaves(self._fabric, dst)
-        near = dst.address if node.name in behind else (behind, self._attached(dst))
-        key = (node.name, port, near)
+        alike = node.name not in behind and self._fabric[dst.host].vrf == DEFAULT_VRF
+        key = (node.name, vrf, port, (behind, self._attached(dst)) if alike else dst)
         if key not in self._known:
             self._known[key] = frozenset()  # a loop never arrives
-            self._known[key] = self._walk(node, port, dst)
+            self._known[key] = self._walk(node, vrf, port, dst)
         return self._known[key]
 
     def _attached(self, dst: Endpoint) -> frozenset[str]:
@@ -78,44 +91,53 @@ class Walk:
         if dst not in self._attached_to:
             prefix, host = IPv4Network(dst.address), self._fabric[dst.host]
             self._attached_to[dst] = frozenset(
-                p.peer for p in host.ports if p.peer_port in self._fibs[p.peer].get(prefix, ())
+                p.peer for p in host.ports if p.peer_port in self._tables[p.peer][p.vrf].get(prefix, ())
             )
         return self._attached_to[dst]
 
-    def _walk(self, node: Node, port: str | None, dst: Endpoint) -> frozenset[int]:
-        fib = self._lookup[node.name]
+    def _walk(self, node: Node, vrf: str, port: str | None, dst: Endpoint) -> frozenset[int]:
+        fib = self._lookup[node.name, vrf]
         for length in sorted(fib, reverse=True):
-            ports = fib[length].get(int(dst.address) >> (32 - length))
-            if ports is None or (port is not None and port not in ports):
+            ways = fib[length].get(int(dst.address) >> (32 - length))
+            if ways is None or (port is not None and port not in ways):
                 continue
             found: set[int] = set()
-            for name in (port,) if port is not None else ports:
-                peer = self._fabric[node.port(name).peer]
-                step = 0 if node.is_host else 1
-                if peer.name == dst.host:
-                    found.add(step)
-                elif not peer.is_host:
-                    found |= {h + step for h in self._from(peer, None, dst)}
+            step = 0 if node.is_host else 1
+            for way in (port,) if port is not None else ways:
+                found |= {hops + step for hops in self._over(node, vrf, way, dst)}
             return frozenset(found)
         return frozenset()
 
+    def _over(self, node: Node, vrf: str, way: str, dst: Endpoint) -> frozenset[int]:
+        """Routers that follow on one way out of a node: by a port, through VXLAN, or into a peer's VRF."""
+        if way in self._vtep:
+            return self._from(self._vtep[way], vrf, None, dst)
+        if way in self._peering:
+            return self._from(node, self._peering[way].peer(vrf), None, dst)
+        out = node.port(way)
+        peer = self._fabric[out.peer]
+        if peer.name == dst.host:
+            return frozenset({0})
+        return frozenset() if peer.is_host else self._from(peer, out.vrf, None, dst)
+
     @cached_property
-    def _lookup(self) -> dict[str, dict[int, dict[int, frozenset[str]]]]:
-        """Node → prefix length → leading bits → ports: longest prefix match without a trie."""
-        tables: dict[str, dict[int, dict[int, frozenset[str]]]] = {}
-        for name, fib in self._fibs.items():
-            table: dict[int, dict[int, frozenset[str]]] = {}
-            for prefix, ports in fib.items():
-                table.setdefault(prefix.prefixlen, {})[_bits(prefix)] = ports
-            tables[name] = table
-        return tables
+    def _lookup(self) -> dict[tuple[str, str], dict[int, dict[int, frozenset[str]]]]:
+        """Node and VRF → prefix length → leading bits → ways out: longest prefix match without a trie."""
+        lookup: dict[tuple[str, str], dict[int, dict[int, frozenset[str]]]] = {}
+        for name, tables in self._tables.items():
+            for vrf, fib in tables.items():
+                table: dict[int, dict[int, frozenset[str]]] = {}
+                for prefix, ways in fib.items():
+                    table.setdefault(prefix.prefixlen, {})[_bits(prefix)] = ways
+                lookup[name, vrf] = table
+        return lookup
 
 
 def _bits(prefix: IPv4Network) -> int:
     return int(prefix.network_address) >> (32 - prefix.prefixlen)
 
 
-def expected_hops(fabric: Fabric, fibs: Mapping[str, Fib]) -> dict[Pair, frozenset[int]]:
-    """Every pair of `pairs` → the numbers of switches between them; empty where they must not meet."""
-    walk = Walk(fabric, fibs)
-    return {(a, b): walk.hops(a, b) for a, b in pairs(fabric)}
+def expected_hops(fabric: Fabric, tables: Mapping[str, Tables]) -> dict[Pair, frozenset[int]]:
+    """Every pair of `pairs` → the numbers of routers between them; empty where they must not meet."""
+    walk = Walk(fabric, tables)
+    return {(a, b): walk.hops(a, b) if allowed(fabric, a, b) else frozenset() for a, b in pairs(fabric)}

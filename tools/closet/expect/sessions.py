@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from closet.plan import Fabric, Link
+from closet.plan import DEFAULT_VRF, Fabric, Link
 from closet.records import Session
 
 
@@ -24,5 +24,7 @@ def expected_sessions(fabric: Fabric, down: Container[Link] = ()) -> dict[str, d
             continue
         for here, port, there in ((link.a, link.a_port, link.b), (link.b, link.b_port, link.a)):
             key = neighbour_key(fabric, here, port)
-            sessions[here][key] = Session(there, fabric[there].asn, "Established", bfd)
+            # A host has one VRF, whatever its leaf calls it.
+            vrf = DEFAULT_VRF if fabric[here].is_host else fabric[here].port(port).vrf
+            sessions[here][key] = Session(there, fabric[there].asn, "Established", bfd, vrf)
     return sessions

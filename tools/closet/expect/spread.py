@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from closet.plan import Fabric, Node, Role
+from closet.expect.reach import allowed
+from closet.plan import DEFAULT_VRF, Fabric, Node, Role
 from closet.records import Endpoint, Fan, Pair, Round, Stream
 
 FLOWS_A_PATH = 256
 """Flows for each path of a set: with these, a healthy hash stays well within the bound that is judged by."""
+MOST_TENANTS = 4
+"""Tenants beyond which one leaf sends in each, rather than all of them."""
 MOST_SOURCES = 32
 """Leaves or hosts that send in one round: as many as tell about a fabric of any size."""
 
 
 def expected_spread(fabric: Fabric) -> dict[Fan, Round]:
-    """Fan → the round of streams that must spread over it."""
-    return {**_switches(fabric), **_hosts(fabric)}
+    """Fan → the round of streams that must spread over it: in the underlay, and in every tenant."""
+    rounds: dict[Fan, Round] = {}
+    for vrf in (DEFAULT_VRF, *fabric.tenants):
+        rounds |= {**_switches(fabric, vrf), **_hosts(fabric, vrf)}
+    return rounds
 
 
-def _switches(fabric: Fabric) -> dict[Fan, Round]:
+def _switches(fabric: Fabric, vrf: str) -> dict[Fan, Round]:
     """From leaves, to a leaf half the fabric away (in another pod, where there is one), over every tier.
 
     Each stream leaves its host by one NIC, as a QP does, so all of it reaches that NIC's leaf.
@@ -26,32 +32,35 @@ def _switches(fabric: Fabric) -> dict[Fan, Round]:
     above = max((len(fabric.uplinks(n)) for n in fabric.role(Role.SPINE)), default=0)
     streams = []
     fans = []
-    for source, target in _far_pairs(fabric):
+    pairs = list(_far_pairs(fabric, vrf))
+    # One leaf for each tells of every tenant, where they are many.
+    for source, target in pairs[: 1 if vrf != DEFAULT_VRF and len(fabric.tenants) > MOST_TENANTS else None]:
         leaf = fabric[fabric[source.host].port(source.port or "").peer]
         ports = tuple(p.name for p in fabric.uplinks(leaf))
         flows = FLOWS_A_PATH * len(ports) * max(above // 2, 1)
         if len(ports) > 1:
             streams.append(Stream(source, target, flows))
-            fans.append(Fan(leaf.name, ports, flows))
+            fans.append(Fan(leaf.name, ports, flows, vrf))
     for spine in fabric.role(Role.SPINE):
         ports = tuple(p.name for p in fabric.uplinks(spine))
-        if len(ports) > 1 and streams:
-            fans.append(Fan(spine.name, ports))
+        if len(ports) > 1 and len(streams) == len(pairs) > 0:
+            fans.append(Fan(spine.name, ports, vrf=vrf))
     return dict.fromkeys(fans, Round(tuple(streams)))
 
 
-def _hosts(fabric: Fabric) -> dict[Fan, Round]:
+def _hosts(fabric: Fabric, vrf: str) -> dict[Fan, Round]:
     """From hosts with several NICs, by whichever the host chooses."""
-    several = [h for h in fabric.hosts if len(h.ports) > 1]
+    several = [_vip(h) for h in fabric.hosts if len(h.ports) > 1 and h.vrf == vrf]
     streams = []
     fans = []
-    for i, host in enumerate(several[:MOST_SOURCES]):
+    for i, source in enumerate(several[:MOST_SOURCES]):
         target = several[(i + len(several) // 2) % len(several)]
-        if target is host:
+        if target.host == source.host or not allowed(fabric, source, target):
             continue
+        host = fabric[source.host]
         flows = FLOWS_A_PATH * len(host.ports)
-        streams.append(Stream(_vip(host), _vip(target), flows))
-        fans.append(Fan(host.name, tuple(p.name for p in host.ports), flows))
+        streams.append(Stream(source, target, flows))
+        fans.append(Fan(host.name, tuple(p.name for p in host.ports), flows, vrf))
     return dict.fromkeys(fans, Round(tuple(streams)))
 
 
@@ -59,15 +68,17 @@ def _vip(host: Node) -> Endpoint:
     return Endpoint(host.name, host.loopback)
 
 
-def _far_pairs(fabric: Fabric) -> Iterator[Pair]:
-    """One NIC of each leaf, with a NIC on the leaf half the fabric away."""
-    nics: dict[str, Endpoint] = {}
-    for host in fabric.hosts:
+def _far_pairs(fabric: Fabric, vrf: str) -> Iterator[Pair]:
+    """One NIC of each leaf, with one of the same VRF on the leaf half the fabric away that it may talk to."""
+    nics: dict[str, list[Endpoint]] = {}
+    for host in (h for h in fabric.hosts if h.vrf == vrf):
         for port in host.ports:
             if port.rail is not None:
-                nics.setdefault(port.peer, Endpoint(host.name, port.rail, port.name))
+                nics.setdefault(port.peer, []).append(Endpoint(host.name, port.rail, port.name))
     leaves = list(nics.values())
-    for i, source in enumerate(leaves[:MOST_SOURCES]):
-        target = leaves[(i + len(leaves) // 2) % len(leaves)]
-        if target.host != source.host:
-            yield source, target
+    for i, sources in enumerate(leaves[:MOST_SOURCES]):
+        targets = leaves[(i + len(leaves) // 2) % len(leaves)]
+        for source, target in ((s, t) for s in sources for t in targets):
+            if target.host != source.host and allowed(fabric, source, target):
+                yield source, target
+                break

@@ -5,7 +5,6 @@ from __future__ import annotations
 import selectors
 import socket
 import struct
-from collections.abc import Iterable
 from contextlib import suppress
 
 from closet.runtime.node import LiveNode
@@ -24,15 +23,17 @@ class RouteMonitor:
     the plan expects, it is worth looking whether they are the right ones.
     """
 
-    def __init__(self, nodes: Iterable[LiveNode]) -> None:
+    def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self.added: dict[str, int] = {}
-        for node in nodes:
-            s = node.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-            s.bind((0, RTMGRP_IPV4_ROUTE))
-            self._selector.register(s, selectors.EVENT_READ, node.name)
-            self.added[node.name] = 0
+
+    def watch(self, node: LiveNode, vrf: str = "default") -> None:
+        """Count the route changes of a node's VRF, too."""
+        s = node.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE, vrf=vrf)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        s.bind((0, RTMGRP_IPV4_ROUTE))
+        self._selector.register(s, selectors.EVENT_READ, node.name)
+        self.added.setdefault(node.name, 0)
 
     def wait(self, seconds: float) -> set[str]:
         """Names of the nodes whose routes changed, after the first change or `seconds`."""

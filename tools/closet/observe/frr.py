@@ -7,8 +7,8 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from closet.observe.vty import ask, ask_json
-from closet.plan import Fabric
-from closet.records import Fib, Session
+from closet.plan import DEFAULT_VRF, Fabric
+from closet.records import Fib, Session, Tables
 from closet.runtime.node import LiveNode
 
 DAEMONS = ("mgmtd", "zebra", "bgpd", "bfdd", "staticd")
@@ -50,27 +50,33 @@ def config_lines(text: str) -> frozenset[str]:
 
 
 def sessions(node: LiveNode, fabric: Fabric) -> dict[str, Session]:
-    """The BGP sessions of the default VRF, by neighbour."""
-    summary = ask_json(node, "bgpd", "show bgp ipv4 unicast summary json")
-    bfd_peers = ask_json(node, "bfdd", "show bfd peers json") if fabric.bfd is not None else None
-    return parse_sessions(summary, bfd_peers, numbered=fabric.numbered)
+    """The BGP sessions of all VRFs, by neighbour: a port, or an address, is in one VRF only."""
+    found: dict[str, Session] = {}
+    for vrf in (DEFAULT_VRF, *(t.name for t in fabric.vrfs(fabric[node.name]))):
+        where = "" if vrf == DEFAULT_VRF else f"vrf {vrf} "
+        summary = ask_json(node, "bgpd", f"show bgp {where}ipv4 unicast summary json")
+        bfd_peers = ask_json(node, "bfdd", f"show bfd {where}peers json") if fabric.bfd is not None else None
+        found |= parse_sessions(summary, bfd_peers, numbered=fabric.numbered, vrf=vrf)
+    return found
 
 
-def parse_sessions(summary: Any, bfd_peers: Any | None, *, numbered: bool) -> dict[str, Session]:
+def parse_sessions(
+    summary: Any, bfd_peers: Any | None, *, numbered: bool, vrf: str = DEFAULT_VRF
+) -> dict[str, Session]:
     """Sessions out of the answers to `sessions`' questions; `bfd_peers` is None where BFD is not in use."""
     bfd: dict[str, str] = {}
     for peer in bfd_peers or ():
         bfd[peer["peer"] if numbered else peer.get("interface", "")] = peer["status"]
     missing = "" if bfd_peers is None else "down"
-    return {name: _session(p, bfd.get(name, missing)) for name, p in summary.get("peers", {}).items()}
+    return {name: _session(p, bfd.get(name, missing), vrf) for name, p in summary.get("peers", {}).items()}
 
 
-def _session(peer: dict[str, Any], bfd: str) -> Session:
+def _session(peer: dict[str, Any], bfd: str, vrf: str) -> Session:
     state = peer["state"]
     # "Passive" says who connects, not whether it works.
     if state == "Established" and peer.get("peerState", "OK") not in {"OK", "Passive"}:
         state = peer["peerState"]  # up, but no policy lets a route through
-    return Session(peer.get("hostname", ""), peer["remoteAs"], state, bfd)
+    return Session(peer.get("hostname", ""), peer["remoteAs"], state, bfd, vrf)
 
 
 def bgp_table_size(node: LiveNode, fabric: Fabric) -> int:
@@ -79,20 +85,25 @@ def bgp_table_size(node: LiveNode, fabric: Fabric) -> int:
     return len(table.get("routes", {}))
 
 
-def rib(node: LiveNode, fabric: Fabric) -> Fib:
-    """The BGP routes zebra has selected and says it has installed."""
-    return parse_rib(ask_json(node, "zebra", "show ip route bgp json"))
+def ribs(node: LiveNode, fabric: Fabric) -> Tables:
+    """The routes zebra has selected and says it has installed: BGP's and, of a tenant, the static ones to peers."""
+    found = {DEFAULT_VRF: parse_rib(ask_json(node, "zebra", "show ip route bgp json"))}
+    for tenant in fabric.vrfs(fabric[node.name]):
+        answer = ask_json(node, "zebra", f"show ip route vrf {tenant.name} json")
+        wanted = {p: [r for r in its if r["protocol"] in {"bgp", "static"}] for p, its in answer.items()}
+        found[tenant.name] = parse_rib(wanted, bridge=tenant.bridge)
+    return found
 
 
-def parse_rib(answer: Any) -> Fib:
-    """Routes out of the answer to `rib`'s question."""
+def parse_rib(answer: Any, *, bridge: str = "") -> Fib:
+    """Routes out of the answer to `ribs`' question; next hops on `bridge` by the VTEP behind it."""
     routes: Fib = {}
     for prefix, candidates in answer.items():
         for route in candidates:
             if route.get("selected") and route.get("installed"):
-                hops = route["nexthops"]
-                ports = {h.get("interfaceName") for h in hops if _used(h)}
-                routes[IPv4Network(prefix)] = frozenset(p for p in ports if p)
+                hops = [h for h in route["nexthops"] if _used(h)]
+                ways = {h.get("ip" if h.get("interfaceName") == bridge else "interfaceName") for h in hops}
+                routes[IPv4Network(prefix)] = frozenset(w for w in ways if w)
     return routes
 
 

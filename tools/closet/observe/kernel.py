@@ -3,43 +3,61 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network
 from typing import Any
 
 from closet.observe import netlink
-from closet.plan import Fabric
-from closet.records import Fib, Port
+from closet.plan import DEFAULT_VRF, Fabric
+from closet.records import Fib, Port, Tables
 from closet.render.host import sysctls
 from closet.runtime.node import LiveNode
 
 RTPROT_BGP = 186
+RTPROT_ZSTATIC = 196
 """include/uapi/linux/rtnetlink.h"""
 RT_TABLE_MAIN = 254
 IFF_UP = 1
 IFF_LOWER_UP = 1 << 16
 NUD_PERMANENT_OR_NOARP = 0x80 | 0x40
 """Neighbour entries that nobody learned (include/uapi/linux/neighbour.h)."""
+NTF_EXT_LEARNED = 0x10
+"""One the control plane put there (include/uapi/linux/neighbour.h)."""
+FLOOD = "00:00:00:00:00:00"
+"""The forwarding entry of a VXLAN device that stands for all it does not know."""
 
 
-def fib(node: LiveNode, fabric: Fabric) -> Fib:
-    """The BGP routes in the node's main table.
+def tables(node: LiveNode, fabric: Fabric) -> Tables:
+    """The routes of every VRF: of the underlay those of BGP, of a tenant the static ones to its peers, too.
+
+    Raises:
+        ProbeError: the node is gone.
+    """
+    found = {DEFAULT_VRF: fib(node)}
+    for tenant in fabric.vrfs(fabric[node.name]):
+        found[tenant.name] = fib(node, tenant.name, bridge=tenant.bridge)
+    return found
+
+
+def fib(node: LiveNode, vrf: str = DEFAULT_VRF, *, bridge: str = "") -> Fib:
+    """The routes of a VRF; next hops on `bridge` by the VTEP behind it. Without that VRF, none.
 
     Raises:
         ProbeError: the node is gone.
     """
     routes: Fib = {}
-    names = _names(netlink.links(node))
-    for route in netlink.routes(node, socket.AF_INET):
-        if route.get_attr("RTA_TABLE") != RT_TABLE_MAIN or route["proto"] != RTPROT_BGP:
+    links = netlink.links(node, vrf)
+    names = _names(links)
+    table = _table(links, vrf)
+    protocols = {RTPROT_BGP} if vrf == DEFAULT_VRF else {RTPROT_BGP, RTPROT_ZSTATIC}
+    for route in netlink.routes(node, socket.AF_INET, vrf):
+        if route.get_attr("RTA_TABLE") != table or route["proto"] not in protocols:
             continue
         prefix = IPv4Network((route.get_attr("RTA_DST") or "0.0.0.0", route["dst_len"]))  # noqa: S104  the default
-        several, one = route.get_attr("RTA_MULTIPATH"), route.get_attr("RTA_OIF")
-        if several:
-            ports = frozenset(names[hop["oif"]] for hop in several)
-        else:
-            ports = frozenset({names[one]} if one in names and names[one] != "lo" else ())
-        routes[prefix] = ports
+        several = route.get_attr("RTA_MULTIPATH")
+        hops = [(h["oif"], h) for h in several] if several else [(route.get_attr("RTA_OIF"), route)]
+        ways = {str(h.get_attr("RTA_GATEWAY")) if names[i] == bridge else names[i] for i, h in hops if i in names}
+        routes[prefix] = frozenset(ways - {"lo"})
     return routes
 
 
@@ -47,52 +65,85 @@ def _names(links: Iterable[Any]) -> dict[int, str]:
     return {link["index"]: link.get_attr("IFLA_IFNAME") for link in links}
 
 
+def _table(links: Iterable[Any], vrf: str) -> int:
+    """A VRF's routing table: that of its device, or the main one of its namespace."""
+    for link in links:
+        if link.get_attr("IFLA_IFNAME") == vrf:
+            return int(link.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_DATA").get_attr("IFLA_VRF_TABLE"))
+    return RT_TABLE_MAIN
+
+
 def ports(node: LiveNode, fabric: Fabric) -> dict[str, Port]:
-    """Every interface but `lo`.
+    """Every interface but `lo` and what makes VRFs, in whichever VRF it is.
 
     Raises:
         ProbeError: the node is gone.
     """
     found = {}
-    for link in netlink.links(node):
-        up = link["flags"] & IFF_UP and link["flags"] & IFF_LOWER_UP
-        found[link.get_attr("IFLA_IFNAME")] = Port(link.get_attr("IFLA_ADDRESS"), link.get_attr("IFLA_MTU"), bool(up))
-    found.pop("lo", None)
-    return found
+    planned = fabric.vrfs(fabric[node.name])
+    plumbing = {"lo", *(name for t in planned for name in (t.name, t.bridge, t.vxlan))}
+    plumbing |= {p.port(t.name) for t in planned for p in fabric.peerings_of(fabric[node.name], t)}
+    for vrf in _places(node, fabric):
+        for link in netlink.links(node, vrf):
+            up = link["flags"] & IFF_UP and link["flags"] & IFF_LOWER_UP
+            mac, mtu = link.get_attr("IFLA_ADDRESS"), link.get_attr("IFLA_MTU")
+            found[link.get_attr("IFLA_IFNAME")] = Port(mac, mtu, bool(up))
+    return {name: port for name, port in found.items() if name not in plumbing}
+
+
+def _places(node: LiveNode, fabric: Fabric) -> list[str]:
+    """The underlay, and each VRF that is a namespace of its own: together they have every device of a node."""
+    return [DEFAULT_VRF, *(t.name for t in fabric.vrfs(fabric[node.name]) if node.has_namespace(t.name))]
 
 
 def settings(node: LiveNode, fabric: Fabric) -> dict[str, int]:
-    """The kernel settings the plan gives a value, as they are.
+    """The kernel settings the plan gives a value, as they are; where VRFs differ, by the last that does.
 
     Raises:
         ProbeError: the node is gone.
     """
-    return {name: int(node.read("/proc/sys/" + name.replace(".", "/"))) for name in sysctls(fabric[node.name])}
+    planned = sysctls(fabric[node.name])
+    found: dict[str, int] = {}
+    for vrf in _places(node, fabric):
+        here = {name: int(node.read("/proc/sys/" + name.replace(".", "/"), vrf=vrf)) for name in planned}
+        found |= {name: value for name, value in here.items() if value != planned[name] or name not in found}
+    return found
 
 
 def layer2(node: LiveNode, fabric: Fabric) -> frozenset[str]:
-    """Any state a routed fabric must not have: switching devices, forwarding entries, learned ARP.
+    """Any state a routed fabric must not have, and what L3VNIs are made of.
+
+    Switching devices, forwarding entries, flooding, learned ARP.
 
     Raises:
         ProbeError: the node is gone.
     """
-    found = set()
-    links = netlink.links(node)
+    found: set[str] = set()
+    for vrf in _places(node, fabric):
+        found |= set(_layer2_here(node, vrf, arp=not fabric.numbered))
+    return frozenset(found)
+
+
+def _layer2_here(node: LiveNode, vrf: str, *, arp: bool) -> Iterator[str]:
+    links = netlink.links(node, vrf)
     names = _names(links)
     for link in links:
         info = link.get_attr("IFLA_LINKINFO")
-        kind = info.get_attr("IFLA_INFO_KIND") if info is not None else None
-        if kind not in {None, "veth"}:
-            found.add(f"{kind} {link.get_attr('IFLA_IFNAME')}")
-    for entry in netlink.neighbours(node, socket.AF_BRIDGE):
-        if not entry["state"] & NUD_PERMANENT_OR_NOARP:
-            found.add(f"MAC {entry.get_attr('NDA_LLADDR')} learned on {names.get(entry['ifindex'])}")
-    if not fabric.numbered:
-        for entry in netlink.neighbours(node, socket.AF_INET):
-            # One without an address is a question nobody answered, and no state of anybody's.
-            if not entry["state"] & NUD_PERMANENT_OR_NOARP and entry.get_attr("NDA_LLADDR"):
-                found.add(f"ARP {entry.get_attr('NDA_DST')} on {names.get(entry['ifindex'])}")
-    return frozenset(found)
+        kind, name = info.get_attr("IFLA_INFO_KIND") if info is not None else None, link.get_attr("IFLA_IFNAME")
+        if kind not in {None, "veth", "vrf"}:
+            yield f"{kind} {name}"
+        if info is not None and info.get_attr("IFLA_INFO_SLAVE_KIND") == "bridge":
+            yield f"{name} in {names.get(link.get_attr('IFLA_MASTER'))}"
+    for entry in netlink.neighbours(node, socket.AF_BRIDGE, vrf):
+        mac, where = entry.get_attr("NDA_LLADDR"), names.get(entry["ifindex"])
+        if mac == FLOOD:
+            yield f"flooding on {where} to {entry.get_attr('NDA_DST')}"
+        elif not entry["state"] & NUD_PERMANENT_OR_NOARP and not entry["flags"] & NTF_EXT_LEARNED:
+            yield f"MAC {mac} learned on {where}"
+    for entry in netlink.neighbours(node, socket.AF_INET, vrf) if arp else ():
+        # One without an address is a question nobody answered, and no state of anybody's.
+        if not entry["state"] & NUD_PERMANENT_OR_NOARP and entry.get_attr("NDA_LLADDR"):
+            yield f"ARP {entry.get_attr('NDA_DST')} on {names.get(entry['ifindex'])}"
 
 
 def sent_bytes(node: LiveNode) -> dict[str, int]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from closet.errors import ProbeError
+from closet.plan import DEFAULT_VRF
 from closet.runtime.node import LiveNode
 
 NLMSG_ERROR, NLMSG_DONE = 2, 3
@@ -21,33 +22,33 @@ TIMEOUT = 20.0
 """Seconds for a part of an answer."""
 
 
-def links(node: LiveNode) -> list[Any]:
+def links(node: LiveNode, vrf: str = DEFAULT_VRF) -> list[Any]:
     """Every network interface (pyroute2's ifinfmsg)."""
     from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
-    return list(_dump(node, RTM_GETLINK, ifinfmsg()))
+    return list(_dump(node, vrf, RTM_GETLINK, ifinfmsg()))
 
 
-def routes(node: LiveNode, family: int) -> list[Any]:
+def routes(node: LiveNode, family: int, vrf: str = DEFAULT_VRF) -> list[Any]:
     """Every route of a family, of all tables (pyroute2's rtmsg)."""
     from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
     message = rtmsg()
     message["family"] = family
-    return list(_dump(node, RTM_GETROUTE, message))
+    return list(_dump(node, vrf, RTM_GETROUTE, message))
 
 
-def neighbours(node: LiveNode, family: int) -> list[Any]:
+def neighbours(node: LiveNode, family: int, vrf: str = DEFAULT_VRF) -> list[Any]:
     """Every entry of a neighbour table, or for AF_BRIDGE the forwarding database (pyroute2's ndmsg)."""
     from pyroute2.netlink.rtnl.ndmsg import ndmsg
 
     message = ndmsg()
     message["family"] = family
-    return list(_dump(node, RTM_GETNEIGH, message))
+    return list(_dump(node, vrf, RTM_GETNEIGH, message))
 
 
-def _dump(node: LiveNode, kind: int, request: Any) -> Iterator[Any]:
-    """All the kernel of a node has of something.
+def _dump(node: LiveNode, vrf: str, kind: int, request: Any) -> Iterator[Any]:
+    """All the kernel of a node has of something, where the devices of a VRF are.
 
     Raises:
         ProbeError: it refuses, or the node is gone.
@@ -59,7 +60,7 @@ def _dump(node: LiveNode, kind: int, request: Any) -> Iterator[Any]:
     request["header"]["sequence_number"] = 1
     request.encode()
     marshal = MarshalRtnl()
-    with node.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as s:
+    with node.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE, vrf=vrf) as s:
         s.settimeout(TIMEOUT)
         s.send(bytes(request.data))
         while True:

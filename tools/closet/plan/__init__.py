@@ -1,6 +1,7 @@
 """Intent → `Fabric`: pure and deterministic; the same intent always gives the same bytes."""
 
-from closet.plan.fabric import Fabric, Link, Node, Port, Role
+from closet.plan.fabric import DEFAULT_VRF, Fabric, Link, Node, Port, Role
 from closet.plan.planner import plan
+from closet.plan.tenant import Peering, Permit, Subnet, Tenant
 
-__all__ = ["Fabric", "Link", "Node", "Port", "Role", "plan"]
+__all__ = ["DEFAULT_VRF", "Fabric", "Link", "Node", "Peering", "Permit", "Port", "Role", "Subnet", "Tenant", "plan"]

@@ -183,6 +183,11 @@ class Fabric:
         """The highest tier there is: where default routes come from."""
         return next(iter(self)).role
 
+    @property
+    def tenant_mtu(self) -> int:
+        """IP MTU of everything in a VRF, in bytes: what still fits a link inside VXLAN."""
+        return self.mtu - VXLAN_OVERHEAD
+
     @cached_property
     def any_multihomed(self) -> bool:
         """Whether any host of the underlay is on several leaves."""
@@ -200,6 +205,22 @@ class Fabric:
         """The tenants whose VRF a node has, in order; none but leaves have any."""
         return self._vrfs.get(node.name, [])
 
+    def default_while_remote(self, leaf: Node, tenant: Tenant) -> bool:
+        """Whether a leaf gives a tenant's hosts a default route only while it hears of hosts behind other leaves.
+
+        It does where a host has another leaf to go by: otherwise it would go on drawing what it cannot deliver.
+        """
+        its = [self[p.peer] for p in self.downlinks(leaf) if p.vrf == tenant.name]
+        return bool(self.uplinks(leaf)) and any(self.multihomed(h) for h in its)
+
+    @cached_property
+    def _peering(self) -> dict[frozenset[str], Peering]:
+        return {frozenset((p.one, p.other)): p for p in self.peerings}
+
+    def peering(self, one: str, other: str) -> Peering | None:
+        """The peering of two tenants; None where there is none."""
+        return self._peering.get(frozenset((one, other)))
+
     def peerings_of(self, node: Node, tenant: Tenant) -> list[Peering]:
         """The peerings of a tenant; each has its veth on every leaf that has the VRF of both."""
         return [p for p in self.peerings if tenant.name in (p.one, p.other) and self._has_both(node, p)]
@@ -212,13 +233,17 @@ class Fabric:
         """Whether a host is on several leaves, so that none of them can summarise its VIP."""
         return len({p.peer for p in host.ports}) > 1
 
+    def leads_up(self, node: Node, port: Port) -> bool:
+        """Whether a port is the lower end of its link."""
+        return TIER[self[port.peer].role] > TIER[node.role]
+
     def downlinks(self, node: Node) -> list[Port]:
         """Ports towards the hosts, in order."""
         return [p for p in node.ports if TIER[self[p.peer].role] < TIER[node.role]]
 
     def uplinks(self, node: Node) -> list[Port]:
         """Ports towards the top, in order."""
-        return [p for p in node.ports if TIER[self[p.peer].role] > TIER[node.role]]
+        return [p for p in node.ports if self.leads_up(node, p)]
 
     def summary(self) -> str:
         """One line: what is in it."""

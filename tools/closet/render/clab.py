@@ -31,6 +31,7 @@ START = (
     f"[ ! -e {TAKEOVER} ] || . {TAKEOVER};"
     " until [ $$(ip -o link show up type veth | wc -l) -ge $$CLAB_INTFS ]; do sleep 0.1; done;"
     " [ ! -e /etc/frr/nftables.conf ] || nft -f /etc/frr/nftables.conf;"
+    " [ ! -e /etc/frr/vrfs.sh ] || sh /etc/frr/vrfs.sh;"
     " /usr/lib/frr/frrinit.sh start;"
     " exec /usr/bin/tini -- sleep infinity"
 )
@@ -76,7 +77,7 @@ def clab_topology(fabric: Fabric, *, lab_id: str, image: str, files: Mapping[str
         tiers=list(_tiers(fabric, shared)),
         links=[
             {
-                "mtu": fabric.mtu,
+                "mtu": fabric[both[0][0]].port(both[0][1]).mtu,
                 "ends": [{"node": _name(n), "name": p, "mac": fabric[n].port(p).mac} for n, p in both],
             }
             for both in ends

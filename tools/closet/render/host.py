@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from closet.plan import Fabric, Node
+from closet.plan import DEFAULT_VRF, Fabric, Node, Port
 
 TEMPLATES = Environment(
     loader=PackageLoader("closet.render"),
@@ -56,10 +56,32 @@ def sysctl_conf(node: Node) -> str:
 
 
 def nftables_conf(fabric: Fabric, node: Node) -> str:
-    """What may reach a switch itself, as an nft(8) ruleset; forwarded traffic never passes it."""
+    """What may reach a switch itself, and what a host of the underlay may send, as an nft(8) ruleset."""
     uplinks = {p.name for p in fabric.uplinks(node)}
-    peers = [(p.name, fabric[p.peer].port(p.peer_port).address) for p in node.ports]
+    peers = [(p, p.address.ip) for p in (_far_end(fabric, port) for port in node.ports) if p.address is not None]
     return TEMPLATES.get_template("nftables.conf.j2").render(
-        uplinks=[] if fabric.numbered else [p.name for p in fabric.uplinks(node)],
-        peers=[(name, address.ip, name in uplinks) for name, address in peers if address is not None],
+        uplinks=[] if fabric.numbered else sorted(uplinks),
+        # In a VRF of its own device, what arrives on a port has come in by that device, too.
+        peers=[
+            ([p.peer_port] + ([p.vrf] if p.vrf != DEFAULT_VRF else []), ip, p.peer_port in uplinks) for p, ip in peers
+        ],
+        vteps=fabric.pools.loopbacks if fabric.vrfs(node) else None,
+        vxlan_ports=sorted(uplinks),
+        host_ports=host_ports(fabric, node, DEFAULT_VRF),
     )
+
+
+def _far_end(fabric: Fabric, port: Port) -> Port:
+    return fabric[port.peer].port(port.peer_port)
+
+
+def host_ports(fabric: Fabric, node: Node, vrf: str) -> list[tuple[str, list[str]]]:
+    """A leaf's ports to hosts of a VRF, each with the only addresses packets from there may have."""
+    found = []
+    for port in fabric.downlinks(node):
+        host = fabric[port.peer]
+        if host.is_host and port.vrf == vrf:
+            end = host.port(port.peer_port)
+            mine = [*host.addresses, *([end.address.ip] if end.address is not None else [])]
+            found.append((port.name, [str(a) for a in mine]))
+    return found

@@ -47,7 +47,7 @@ def split(frr_conf: str) -> dict[str, str]:
         owners = _owners(block)
         wanted |= set(owners) if not block[0].startswith(COMMON) else set()
         for name in owners:
-            files[name] += block
+            files[name] += _part(block, name)
     return {name: "\n".join(lines) + "\n" for name, lines in files.items() if lines and name in wanted}
 
 
@@ -57,6 +57,13 @@ def _owners(block: list[str]) -> tuple[str, ...]:
     if words.startswith("vrf ") and not any(" route " in line for line in block):
         return tuple(name for name in files if name != "staticd.conf")
     return files
+
+
+def _part(block: list[str], name: str) -> list[str]:
+    """Of a VRF's lines, static routes are staticd's and all others zebra's; every other block goes out whole."""
+    if not block[0].startswith("vrf "):
+        return block
+    return [line for line in block if not line[0].isspace() or (" route " in line) == (name == "staticd.conf")]
 
 
 def _blocks(text: str) -> Iterator[list[str]]:

@@ -11,11 +11,12 @@ import os
 import selectors
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 
 from closet.errors import RuntimeFault
-from closet.plan import Fabric, Node
+from closet.plan import DEFAULT_VRF, Fabric, Node, Port
+from closet.render.vrf import NETNS_OPTION, SCRIPT
 from closet.runtime.node import LiveNode
 from closet.runtime.protocol import Started
 
@@ -27,22 +28,24 @@ def phases(fabric: Fabric, node: Node) -> list[str]:
     """The shell lines that start a node's daemons, one a phase.
 
     mgmtd first: zebra retries 100 times a second without it, and it is mgmtd that reads interface addresses
-    (from zebra.conf).
+    (from zebra.conf). VRFs before all of them: what zebra finds when it starts, it is sure about.
     """
     filters = "nft -f /etc/frr/nftables.conf && " if not node.is_host else ""
-    static = f" && {{ [ ! -e /etc/frr/staticd.conf ] || {FRR}/staticd -d -P 0 {LOG}; }}"
-    bfd = f" && {FRR}/bfdd -d -P 0 {LOG} -f /etc/frr/bfdd.conf" if fabric.bfd is not None else ""
+    options = f"-d -P 0 {LOG}"
+    if fabric.vrfs(node):
+        filters += f"sh /etc/frr/{SCRIPT} && "
+        options += f" $({NETNS_OPTION})"
+    static = f" && {{ [ ! -e /etc/frr/staticd.conf ] || {FRR}/staticd {options} -F datacenter; }}"
+    bfd = f" && {FRR}/bfdd {options} -f /etc/frr/bfdd.conf" if fabric.bfd is not None else ""
     return [
-        f"{filters}{FRR}/mgmtd -d -P 0 {LOG}",
-        f"{FRR}/zebra -d -P 0 -s 90000000 {LOG} -f /etc/frr/zebra.conf",
-        f"{FRR}/bgpd -d -P 0 {LOG} -f /etc/frr/bgpd.conf{bfd}{static}",
+        f"{filters}{FRR}/mgmtd {options}",
+        f"{FRR}/zebra {options} -s 90000000 -f /etc/frr/zebra.conf",
+        f"{FRR}/bgpd {options} -f /etc/frr/bgpd.conf{bfd}{static}",
     ]
 
 
-def boot(
-    fabric: Fabric, started: Mapping[str, Started], nodes: Mapping[str, LiveNode], mark: Callable[[str], None]
-) -> None:
-    """Start all daemons, then raise all links.
+def start_daemons(fabric: Fabric, started: Mapping[str, Started], nodes: Mapping[str, LiveNode]) -> None:
+    """Start all daemons of all nodes, phase by phase.
 
     Raises:
         RuntimeFault: a daemon did not start; names the node and the last line it said.
@@ -50,12 +53,9 @@ def boot(
     lines = {n.name: phases(fabric, n) for n in fabric}
     for i in range(3):
         _run_everywhere({name: lines[name][i] for name in started}, started, nodes)
-    mark("daemons")
     for channel in started.values():
         os.write(channel.stdin, b"idle\n")
         channel.close()
-    raise_links(fabric, nodes)
-    mark("links up")
 
 
 def _run_everywhere(
@@ -102,9 +102,18 @@ def raise_links(fabric: Fabric, nodes: Mapping[str, LiveNode]) -> None:
     from pyroute2 import IPRoute
 
     for node in fabric:
-        with nodes[node.name].netns(), IPRoute() as ipr:
-            for port in node.ports:
-                ipr.link("set", index=socket.if_nametoindex(port.name), state="up")
+        for vrf, ports in by_vrf(fabric, node).items():
+            with nodes[node.name].netns(vrf), IPRoute() as ipr:
+                for port in ports:
+                    ipr.link("set", index=socket.if_nametoindex(port.name), state="up")
+
+
+def by_vrf(fabric: Fabric, node: Node) -> dict[str, list[Port]]:
+    """VRF → the ports a node has in it; a host has all of its in one, its own."""
+    found: dict[str, list[Port]] = {}
+    for port in node.ports:
+        found.setdefault(DEFAULT_VRF if node.is_host else port.vrf, []).append(port)
+    return found
 
 
 class Advertiser:
@@ -121,14 +130,18 @@ class Advertiser:
         self._upper: list[tuple[socket.socket, int]] = []
         self._sockets: list[socket.socket] = []
         for node in fabric:
-            live = nodes[node.name]
-            s = live.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMPV6)
-            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
-            # Else zebra hears it too and takes it for a neighbour's.
-            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
-            self._sockets.append(s)
-            self._lower += [(s, live.index(p.name)) for p in fabric.uplinks(node)]
-            self._upper += [(s, live.index(p.name)) for p in fabric.downlinks(node)]
+            for vrf, ports in by_vrf(fabric, node).items():
+                self._open(fabric, nodes[node.name], vrf, ports)
+
+    def _open(self, fabric: Fabric, node: LiveNode, vrf: str, ports: list[Port]) -> None:
+        s = node.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMPV6, vrf=vrf)
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        # Else zebra hears it too and takes it for a neighbour's.
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
+        self._sockets.append(s)
+        for port in ports:
+            ends = self._lower if fabric.leads_up(fabric[node.name], port) else self._upper
+            ends.append((s, node.index(port.name, vrf=vrf)))
 
     def send(self, *, lower: bool = True, upper: bool = True) -> None:
         """Send one out of every port that is the lower, or upper, end of its link.

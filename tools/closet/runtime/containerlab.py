@@ -192,9 +192,9 @@ def _take_links(fabric: Fabric, node: Node, pid: int) -> None:
                 if link is None:
                     raise RuntimeFault(f"{node.name}: {port.name} to {port.peer}: containerlab did not make it")
                 found = link.get_attr("IFLA_ADDRESS"), link.get_attr("IFLA_MTU")
-                if found != (port.mac, fabric.mtu):
+                if found != (port.mac, port.mtu):
                     raise RuntimeFault(
-                        f"{node.name}: {port.name} to {port.peer}: expected MAC {port.mac} and MTU {fabric.mtu}, "
+                        f"{node.name}: {port.name} to {port.peer}: expected MAC {port.mac} and MTU {port.mtu}, "
                         f"containerlab made {found[0]} and {found[1]}"
                     )
                 ipr.link("set", index=link["index"], state="down")

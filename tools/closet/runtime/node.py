@@ -58,16 +58,19 @@ class LiveNode:
         return self.born > 0 and processes.born(self.pid) == self.born
 
     @contextmanager
-    def netns(self) -> Iterator[None]:
+    def netns(self, vrf: str = "default") -> Iterator[None]:
         """Be in the network namespace where the node's cables end: what is sent there leaves as the node's.
 
         For what asks the node's own kernel take `socket`, `index` and `read`: a microVM has a kernel of its own.
+
+        Args:
+            vrf: be where the devices of this VRF are: where it is a namespace, in that.
 
         Raises:
             ProbeError: the node is gone.
         """
         try:
-            fd = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(self._space(vrf), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             raise self._gone() from None
         try:
@@ -78,16 +81,26 @@ class LiveNode:
         finally:
             os.close(fd)
 
+    def has_namespace(self, vrf: str) -> bool:
+        """Whether a VRF of this node is a network namespace of its own."""
+        return (self.root / "run" / "netns" / vrf).exists()
+
+    def _space(self, vrf: str) -> Path:
+        named = vrf != "default" and self.has_namespace(vrf)
+        return self.root / "run" / "netns" / vrf if named else Path(f"/proc/{self.pid}/ns/net")
+
     def _gone(self) -> ProbeError:
         return ProbeError(f"{self.name}: not running (pid {self.pid} is gone)")
 
-    def socket(self, family: int = socket.AF_INET, kind: int = socket.SOCK_DGRAM, proto: int = 0) -> socket.socket:
-        """A socket of the node's own kernel, in its network namespace; it stays there.
+    def socket(
+        self, family: int = socket.AF_INET, kind: int = socket.SOCK_DGRAM, proto: int = 0, *, vrf: str = "default"
+    ) -> socket.socket:
+        """A socket of the node's own kernel, in its network namespace or that of a VRF; it stays there.
 
         Raises:
             ProbeError: the node is gone.
         """
-        with self.netns():
+        with self.netns(vrf):
             return socket.socket(family, kind, proto)
 
     def connect(self, path: str, timeout: float) -> Socket:
@@ -108,22 +121,22 @@ class LiveNode:
             raise
         return s
 
-    def index(self, port: str) -> int:
+    def index(self, port: str, *, vrf: str = "default") -> int:
         """The index of a network interface in the node.
 
         Raises:
             OSError: it has none of that name. ProbeError: the node is gone.
         """
-        with self.netns():
+        with self.netns(vrf):
             return socket.if_nametoindex(port)
 
-    def read(self, path: str) -> str:
+    def read(self, path: str, *, vrf: str = "default") -> str:
         """A file below /proc/sys/net or /proc/net, as the node's kernel has it.
 
         Raises:
             OSError: there is no such file. ProbeError: the node is gone.
         """
-        with self.netns():
+        with self.netns(vrf):
             return Path(path.replace("/proc/net/", "/proc/thread-self/net/")).read_text(encoding="utf-8")
 
     def argv(self, command: Sequence[str], *, terminal: bool = False) -> list[str]:

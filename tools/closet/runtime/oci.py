@@ -74,9 +74,9 @@ def lay_cables(fabric: Fabric, spaces: dict[str, int]) -> None:
                 # end gets the next free small number, the upper one a large one.
                 index=100_000 + i,
                 address=a.mac,
-                mtu=fabric.mtu,
+                mtu=a.mtu,
                 net_ns_fd=spaces[link.a],
-                peer={"ifname": b.name, "address": b.mac, "mtu": fabric.mtu, "net_ns_fd": spaces[link.b]},
+                peer={"ifname": b.name, "address": b.mac, "mtu": b.mtu, "net_ns_fd": spaces[link.b]},
             )
 
 

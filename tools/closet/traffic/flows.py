@@ -8,7 +8,8 @@ from contextlib import ExitStack
 
 from closet.errors import ProbeError
 from closet.observe.kernel import sent_bytes
-from closet.plan import Fabric
+from closet.plan import DEFAULT_VRF, Fabric
+from closet.plan.fabric import VXLAN_OVERHEAD
 from closet.records import Endpoint, Fan, Round, Stream
 from closet.runtime.node import LiveNode
 
@@ -38,7 +39,8 @@ def spread(fabric: Fabric, nodes: Mapping[str, LiveNode], expected: Mapping[Fan,
                 send(nodes[stream.source.host], stream)
             after = {fan: sent_bytes(nodes[fan.node]) for fan in fans}
         for fan in fans:
-            found[fan] = {p: round((after[fan][p] - before[fan][p]) / FRAME) for p in fan.ports}
+            frame = FRAME + (VXLAN_OVERHEAD if fan.vrf != DEFAULT_VRF and not fabric[fan.node].is_host else 0)
+            found[fan] = {p: round((after[fan][p] - before[fan][p]) / frame) for p in fan.ports}
     return found
 
 

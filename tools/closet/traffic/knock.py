@@ -38,12 +38,12 @@ def knock(
     """
     sockets = {k: _try(nodes[k.host], k) for k in expected}
     try:
-        pinged = _ping_all(nodes, {(k.host, k.address) for k in expected}, seconds)
+        pinged = ping_all(nodes, {(k.host, k.address) for k in expected}, seconds)
         answers = _listen(sockets)
     finally:
         for s in sockets.values():
             s.close()
-    return {k: answers[k] if pinged[k.host, k.address] else "no ping" for k in expected}
+    return {k: "no ping" if answers[k] == "silent" and not pinged[k.host, k.address] else answers[k] for k in expected}
 
 
 def _family(address: str) -> socket.AddressFamily:
@@ -88,7 +88,7 @@ def _listen(sockets: Mapping[Knock, socket.socket]) -> dict[Knock, str]:
     return found
 
 
-def _ping_all(nodes: Mapping[str, LiveNode], targets: Iterable[Target], seconds: float) -> dict[Target, bool]:
+def ping_all(nodes: Mapping[str, LiveNode], targets: Iterable[Target], seconds: float) -> dict[Target, bool]:
     """Whether each address answers an echo of its host, asked again until it does or `seconds` are over."""
     found = dict.fromkeys(targets, False)
     kinds = {(host, _family(address)) for host, address in found}

@@ -13,13 +13,14 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from closet.errors import ProbeError
 from closet.plan import Fabric
 from closet.records import Endpoint, Pair
 from closet.runtime.node import LiveNode
+from closet.traffic.knock import ping_all
 
 ECHO_REQUEST, ECHO_REPLY = 8, 0
 SOL_RAW, ICMP_FILTER = 255, 1
@@ -32,6 +33,10 @@ NUMBERS = struct.Struct("!II")
 """What a probe carries: numbers of its source and target among the endpoints."""
 HEADERS = 28
 """IPv4 and ICMP headers, in bytes."""
+CONTROL_SECONDS = 2.0
+"""How long a leaf is asked that should answer."""
+SETTLE = 0.25
+"""Seconds after the last answer of those who may in which those who must not could still be heard."""
 WINDOW = 8
 """Echoes a source may have in flight: more would only queue."""
 UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EMSGSIZE, errno.EACCES, errno.EPERM}
@@ -39,10 +44,11 @@ UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EMSGSIZE, errno.EACC
 
 @dataclass(slots=True)
 class _Source:
-    """An endpoint: its socket, whom it has still to ask, and what is in flight (target → when)."""
+    """An endpoint: its socket, whom it has still to ask, who must not answer, and what is in flight (target → when)."""
 
     socket: socket.socket
     todo: deque[int] = field(default_factory=deque)
+    forbidden: list[int] = field(default_factory=list)
     flying: dict[int, float] = field(default_factory=dict)
     tries: dict[int, int] = field(default_factory=dict)
 
@@ -55,7 +61,9 @@ def reach(
     seconds: float = 1.0,
     attempts: int = 3,
 ) -> dict[Pair, int | None]:
-    """Ask every pair; pair → switches crossed on the way there, or None if no answer came back.
+    """Ask every pair; pair → routers crossed on the way there, or None if no answer came back.
+
+    A source that reached nobody is asked to reach its leaf: if it does, it is in the answer with itself, at 0.
 
     Args:
         expected: the pairs; those with no hop count are not expected to answer, and are asked once.
@@ -65,7 +73,27 @@ def reach(
     Raises:
         ProbeError: a source could not ask at all.
     """
-    return _Pinger(fabric, nodes, expected, seconds, attempts).run()
+    found = _Pinger(fabric, nodes, expected, seconds, attempts).run()
+    heard = {a for (a, _), hops in found.items() if hops is not None}
+    mute = {a for a, _ in expected if a not in heard}
+    return found | dict.fromkeys(((a, a) for a in mute & answered_by_leaf(fabric, nodes, mute)), 0)
+
+
+def answered_by_leaf(fabric: Fabric, nodes: Mapping[str, LiveNode], sources: Iterable[Endpoint]) -> set[Endpoint]:
+    """Those of `sources` whose leaf answers an echo to its link-local address: the control of who may reach nobody."""
+    doors: dict[Endpoint, list[tuple[str, str]]] = {}
+    for e in sources:
+        for port in fabric[e.host].ports:
+            if e.port in (None, port.name):
+                leaf = fabric[port.peer].port(port.peer_port)
+                doors.setdefault(e, []).append((e.host, f"{leaf.link_local}%{port.name}"))
+    answers = ping_all(nodes, {d for its in doors.values() for d in its}, CONTROL_SECONDS)
+    return {e for e, its in doors.items() if all(answers[d] for d in its)}
+
+
+def _mtu(fabric: Fabric, endpoint: Endpoint) -> int:
+    """The largest packet an endpoint may send, in bytes."""
+    return min(p.mtu for p in fabric[endpoint.host].ports if endpoint.port in (None, p.name))
 
 
 class _Pinger:
@@ -82,12 +110,13 @@ class _Pinger:
         self._expected = expected
         self._endpoints = list(dict.fromkeys(e for pair in expected for e in pair))
         self._index = {e: i for i, e in enumerate(self._endpoints)}
-        self._padding = bytes(fabric.mtu - HEADERS - NUMBERS.size)
+        self._padding = [bytes(_mtu(fabric, e) - HEADERS - NUMBERS.size) for e in self._endpoints]
         self._hops: dict[tuple[int, int], int] = {}
         self._found: dict[Pair, int | None] = {}
         self._sources = [_Source(_open(nodes[e.host], e)) for e in self._endpoints]
-        for a, b in expected:
-            self._sources[self._index[a]].todo.append(self._index[b])
+        for (a, b), hops in expected.items():
+            source = self._sources[self._index[a]]
+            (source.todo if hops else source.forbidden).append(self._index[b])
         for i, source in enumerate(self._sources):
             source.todo.rotate(-i % max(len(source.todo), 1))  # not everybody asks the same one first
 
@@ -95,6 +124,9 @@ class _Pinger:
         with selectors.EpollSelector() as selector:
             for i, source in enumerate(self._sources):
                 selector.register(source.socket, selectors.EVENT_READ, i)
+            # These first: by the time all others have answered, they would have, too.
+            for i in range(len(self._sources)):
+                self._ask_forbidden(i)
             for i in range(len(self._sources)):
                 self._ask(i)
             while any(s.todo or s.flying for s in self._sources):
@@ -102,8 +134,14 @@ class _Pinger:
                     self._hear(key.data)
                     self._ask(key.data)
                 self._give_up_late()
-        for source in self._sources:
+            end = time.monotonic() + SETTLE
+            while (left := end - time.monotonic()) > 0:
+                for key, _ in selector.select(left):
+                    self._hear(key.data)
+        for i, source in enumerate(self._sources):
             source.socket.close()
+            # One that arrived is one too many, whether or not its answer found a way back.
+            self._found |= {(self._endpoints[i], self._endpoints[j]): self._hops.get((i, j)) for j in source.forbidden}
         return self._found
 
     def _ask(self, i: int) -> None:
@@ -117,6 +155,11 @@ class _Pinger:
             source.flying[j] = time.monotonic()
             source.tries[j] = source.tries.get(j, 0) + 1
 
+    def _ask_forbidden(self, i: int) -> None:
+        source = self._sources[i]
+        for j in source.forbidden:
+            self._send(source.socket, i, j)
+
     def _send(self, s: socket.socket, i: int, j: int) -> bool:
         numbers = NUMBERS.pack(i, j)
         # All of the rest is zero, so the checksum (RFC 1071) is that of the first words.
@@ -124,7 +167,7 @@ class _Pinger:
         sum16 = (sum16 & 0xFFFF) + (sum16 >> 16)
         head = struct.pack("!BBHHH", ECHO_REQUEST, 0, ~(sum16 + (sum16 >> 16)) & 0xFFFF, 0, 0)
         try:
-            s.sendto(head + numbers + self._padding, (str(self._endpoints[j].address), 0))
+            s.sendto(head + numbers + self._padding[i], (str(self._endpoints[j].address), 0))
         except OSError as e:
             if e.errno in UNREACHABLE:
                 return False

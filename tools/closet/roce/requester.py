@@ -1,0 +1,397 @@
+"""The requesting half of a queue pair: sends requests, takes answers, and goes back when one is missing.
+
+IBTA 9.7.5 and 9.7.8; go-back-N as in Linux rxe_req.c and rxe_comp.c. No socket and no clock: time comes in as
+seconds, packets go out through an assembler. Sequence numbers in here do not wrap; only those on the wire do.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from closet.roce.assembler import Assembler, most
+from closet.roce.path import Path
+from closet.roce.wire import (
+    ACK_REQUEST,
+    ATOMIC,
+    IMMEDIATE,
+    PSN_MASK,
+    RETH,
+    RNR_SECONDS,
+    Op,
+    Syndrome,
+    ahead,
+    timeout_seconds,
+    word,
+)
+from closet.roce.work import ANSWERED, Status, Verb, Work
+
+NEVER = float("inf")
+FOREVER = 7
+"""An RNR retry count that does not run out (IBTA 9.7.5.2.8)."""
+FATAL = {
+    Syndrome.INVALID_REQUEST: Status.INVALID_REQUEST,
+    Syndrome.REMOTE_ACCESS: Status.REMOTE_ACCESS,
+    Syndrome.REMOTE_OPERATION: Status.REMOTE_OPERATION,
+}
+FIRST = {Verb.SEND: Op.SEND_FIRST, Verb.WRITE: Op.WRITE_FIRST}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a queue pair is allowed, as modify_qp sets it.
+
+    Attributes:
+        timeout: code of the local ACK timeout: 4.096 µs times 2**timeout; 14 is 67 ms.
+        retries: how often the same packet is tried again before the queue pair fails, 0 to 7.
+        rnr_retries: the same when the other end is not ready; 7 is for ever.
+        window: packets that may be unacknowledged.
+        reads: READ and ATOMIC requests that may be unanswered. read_packets: packets one READ request asks for.
+        ack_every: packets after which an acknowledgement is asked for; a power of two, at most half the window.
+    """
+
+    timeout: int = 14
+    retries: int = 7
+    rnr_retries: int = 7
+    window: int = 512
+    reads: int = 4
+    read_packets: int = 128
+    ack_every: int = 128
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened, in packets if not said otherwise; names as rxe's hw_counters where it has one."""
+
+    sent: int = 0
+    retransmitted: int = 0
+    rcvd_seq_err: int = 0  # NAKs: the other end missed something
+    rcvd_rnr_err: int = 0
+    missed_responses: int = 0  # READ responses or atomic answers that were skipped
+    timeouts: int = 0
+    duplicate_request: int = 0
+    out_of_seq_request: int = 0  # gaps seen as responder
+    send_rnr_err: int = 0
+    naks: int = 0  # fatal ones, sent
+    ce_marked: int = 0
+    cnps_sent: int = 0
+    cnps_handled: int = 0
+
+
+class Requester:
+    """Requests on their way.
+
+    Args:
+        path: where packets go. qpn: of the other end. psn: the first, 24 bits.
+        ended: takes every work request that has ended, in the order they were posted.
+
+    Attributes:
+        deadline: when `expire` wants to be called, in seconds.
+        not_before: when it may send again, by RNR or by its rate.
+    """
+
+    def __init__(self, path: Path, qpn: int, psn: int, limits: Limits, counters: Counters, ended: deque[Work]) -> None:
+        self.path = path
+        self.limits = limits
+        self.counters = counters
+        self.failed: Status | None = None
+        self.deadline = NEVER
+        self.not_before = 0.0
+        self._ended = ended
+        self._qpn = qpn
+        self._psn = psn
+        self._to_send: deque[Work] = deque()
+        self._sent: deque[Work] = deque()
+        self._reads: deque[int] = deque()
+        self._next = 0  # the first packet of the next work request
+        self._cursor = 0  # the next packet to send
+        self._oldest = 0  # the oldest unacknowledged
+        self._furthest = 0  # the first packet never sent
+        self._timeout = timeout_seconds(limits.timeout)
+        self._retries = limits.retries
+        self._rnr_retries = limits.rnr_retries
+        self._burst = most(path.mtu)
+        self._missed = -1  # what was asked for again because its answer was skipped
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is pending."""
+        return not self._to_send and not self._sent
+
+    @property
+    def unacknowledged(self) -> int:
+        """Packets on their way."""
+        return self._cursor - self._oldest
+
+    def state(self) -> str:
+        """One line for whoever wonders why nothing moves."""
+        pending = len(self._to_send) + len(self._sent)
+        return (
+            f"{self.failed or 'ready to send'}, {pending} requests pending, next PSN {self._wire(self._cursor)}, "
+            f"oldest unacknowledged {self._wire(self._oldest)}, retries left {self._retries}"
+        )
+
+    def post(self, work: Work, now: float) -> None:
+        """Ask for something; it ends in `ended`, at once if the queue pair has failed."""
+        work.posted = now
+        work.first = self._next
+        work.count = max(1, -(-work.length // self.path.mtu))
+        if self.failed is not None:
+            self._end(work, Status.FLUSHED, now)
+            return
+        self._next += work.count
+        self._to_send.append(work)
+
+    def _wire(self, sequence: int) -> int:
+        return self._psn + sequence & PSN_MASK
+
+    # sending
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something that may be sent, rates and RNR apart."""
+        if not self._to_send:
+            return False
+        if self._to_send[0].verb in ANSWERED:
+            return len(self._reads) < self.limits.reads
+        return self.unacknowledged < self.limits.window
+
+    def transmit(self, out: Assembler, now: float, most_packets: int = 64) -> int:
+        """Send one packet, or as many of a message as one call can; returns their bytes. Needs `ready`."""
+        work = self._to_send[0]
+        at = self._cursor - work.first
+        if work.verb in ANSWERED:
+            sent, length = self._ask(work, at, out)
+        else:
+            room = self.limits.window - self.unacknowledged
+            sent, length = self._tell(work, at, min(room, self._burst, most_packets), out)
+        again = min(sent, self._furthest - self._cursor)
+        self._cursor += sent
+        if again > 0:
+            self.counters.retransmitted += again
+        self._furthest = max(self._furthest, self._cursor)
+        self.counters.sent += sent
+        if self._cursor > work.last:
+            self._sent.append(self._to_send.popleft())
+        if self.deadline == NEVER:
+            self.deadline = now + self._timeout
+        return length
+
+    def _tell(self, work: Work, at: int, room: int, out: Assembler) -> tuple[int, int]:
+        """Packets of a SEND or WRITE, from number `at` on: (packets, bytes)."""
+        count, mtu = work.count, self.path.mtu
+        op = FIRST[work.verb]
+        psn = self._wire(self._cursor)
+        last_op = Op.SEND_LAST if op == Op.SEND_FIRST else Op.WRITE_LAST
+        last = word(last_op, self._qpn, -work.length & 3)
+        alone = at == count - 1 and (at == 0 or work.immediate is not None)
+        if alone or (at == 0 and op == Op.WRITE_FIRST):
+            return 1, self._headed(work, at, psn, out)
+        to = min(count - (work.immediate is not None), at + room)
+        if at == 0:  # a SEND's first: as long as those in the middle, but with another opcode
+            ask = ACK_REQUEST if psn & self.limits.ack_every - 1 == self.limits.ack_every - 1 else 0
+            return 1, out.packet(self.path, word(op, self._qpn), psn | ask, b"", work.memory[:mtu])
+        middle = word(op + 1, self._qpn)
+        data = work.memory[at * mtu : to * mtu]
+        every = self.limits.ack_every
+        return to - at, out.series(self.path, middle, last if to == count else middle, psn, data, to - at, every)
+
+    def _headed(self, work: Work, at: int, psn: int, out: Assembler) -> int:
+        """A packet with headers of its own: the first of a WRITE, the only one, or a last one with an immediate."""
+        mtu, only, last = self.path.mtu, work.count == 1, at == work.count - 1
+        op = FIRST[work.verb] + (4 if only else 2 if last else 0)
+        # WRITE_ONLY follows WRITE_LAST_IMM, as SEND_ONLY does SEND_LAST_IMM (IBTA table 38)
+        extended = RETH.pack(work.address, work.rkey, work.length) if work.verb is Verb.WRITE and at == 0 else b""
+        if last and work.immediate is not None:
+            op += 1
+            extended += IMMEDIATE.pack(work.immediate)
+        payload = work.memory[at * mtu : at * mtu + mtu]
+        every = self.limits.ack_every - 1
+        ask = ACK_REQUEST if last or psn & every == every else 0
+        return out.packet(self.path, word(op, self._qpn, -len(payload) & 3), psn | ask, extended, payload)
+
+    def _ask(self, work: Work, at: int, out: Assembler) -> tuple[int, int]:
+        """A READ request for some of the packets that are missing, or an atomic one: (packets, bytes)."""
+        psn = self._wire(self._cursor) | ACK_REQUEST
+        if work.verb is Verb.READ:
+            skip = at * self.path.mtu
+            # What is asked for again must end where it did the first time (rxe_resp.c: duplicate_request).
+            count = min(work.count - at, self.limits.read_packets - at % self.limits.read_packets)
+            length = min(work.length - skip, count * self.path.mtu)
+            request = word(Op.READ_REQUEST, self._qpn), psn, RETH.pack(work.address + skip, work.rkey, length)
+        else:
+            count = 1
+            op = Op.COMPARE_SWAP if work.verb is Verb.COMPARE_SWAP else Op.FETCH_ADD
+            request = word(op, self._qpn), psn, ATOMIC.pack(work.address, work.rkey, work.swap, work.compare)
+        self._reads.append(self._cursor + count)
+        return count, out.packet(self.path, *request)
+
+    # what comes back
+
+    def acknowledge(self, psn: int, syndrome: int, now: float) -> None:
+        """Take an ACK or NAK."""
+        at = self._oldest + ahead(psn, self._wire(self._oldest))
+        if self.failed is not None or not self._oldest - 1 <= at < self._furthest:
+            return  # a ghost: of the past, or of what was never sent
+        kind = syndrome >> 5
+        if kind == 0:
+            self._advance(at + 1, now)
+            if self._oldest <= at:  # it is behind a READ or an atomic whose answer was lost
+                self._miss(now)
+        elif at < self._oldest:
+            return
+        elif kind == 1:
+            self._advance(at, now)
+            self._not_ready(syndrome & 0x1F, now)
+        elif syndrome == Syndrome.SEQUENCE:
+            self.counters.rcvd_seq_err += 1
+            self._advance(at, now)
+            self._go_back(now)
+        elif syndrome in FATAL:
+            self._advance(at, now)
+            self.fail(FATAL[Syndrome(syndrome)], now)
+
+    def response(self, psn: int, payload: memoryview, now: float) -> bool:
+        """Take a packet of a READ's answer; returns whether it was the next one."""
+        at = self._oldest + ahead(psn, self._wire(self._oldest))
+        if self.failed is not None or not self._oldest <= at < self._furthest:
+            return False
+        work = self._answered_by(at, now)
+        if work is None:
+            return False
+        if work.verb is not Verb.READ:
+            return False
+        begin = (at - work.first) * self.path.mtu
+        end = min(begin + self.path.mtu, work.length)
+        if len(payload) != end - begin:
+            self._advance(work.first, now)
+            self.fail(Status.LENGTH, now)
+            return False
+        work.memory[begin:end] = payload
+        work.done += 1
+        self._advance(at + 1, now)
+        return True
+
+    def stream(self, psn: int) -> memoryview | None:
+        """Where the payload of this middle packet of a READ and of those after it belong; None if it is not the next.
+
+        The last packet of the READ is never among them.
+        """
+        queue = self._sent or self._to_send
+        if not queue or psn != self._wire(self._oldest):
+            return None
+        work = queue[0]
+        if work.verb is not Verb.READ or work.first + work.done != self._oldest:
+            return None
+        mtu = self.path.mtu
+        return work.memory[work.done * mtu : (work.count - 1) * mtu]
+
+    def streamed(self, count: int, now: float) -> None:
+        """So many of its packets came there."""
+        (self._sent or self._to_send)[0].done += count
+        self._advance(self._oldest + count, now)
+
+    def atomic(self, psn: int, value: memoryview, now: float) -> None:
+        """Take an atomic's answer."""
+        at = self._oldest + ahead(psn, self._wire(self._oldest))
+        if self.failed is not None or not self._oldest <= at < self._furthest:
+            return
+        work = self._answered_by(at, now)
+        if work is None or work.verb in {Verb.READ, Verb.SEND, Verb.WRITE}:
+            return
+        work.memory[:] = value
+        work.done = 1
+        self._advance(at + 1, now)
+
+    def _answered_by(self, at: int, now: float) -> Work | None:
+        """The request that waits for the answer with this number; None if one before it was missed."""
+        self._advance(at, now)
+        if self._oldest != at:
+            self._miss(now)
+            return None
+        work = self._sent[0] if self._sent else self._to_send[0]
+        return work if work.first <= at <= work.last else None
+
+    def _advance(self, to: int, now: float) -> None:
+        """Everything before `to` has arrived, as far as it needs no answer of its own; end what is complete."""
+        before = self._oldest
+        while self._oldest < to:
+            queue = self._sent or self._to_send
+            if not queue:
+                break
+            work = queue[0]
+            if work.verb in ANSWERED:
+                self._oldest = min(to, work.first + work.done)
+                if work.done < work.count:
+                    break
+            else:
+                self._oldest = min(to, work.first + work.count)
+            if self._oldest <= work.last:
+                break
+            queue.popleft()
+            self._end(work, Status.SUCCESS, now)
+        if self._oldest == before:
+            return
+        self._cursor = max(self._cursor, self._oldest)
+        while self._reads and self._reads[0] <= self._oldest:
+            self._reads.popleft()
+        self._retries = self.limits.retries
+        self._rnr_retries = self.limits.rnr_retries
+        self.deadline = now + self._timeout if self._oldest < self._cursor else NEVER
+
+    def _miss(self, now: float) -> None:
+        """An answer was skipped: ask again, once; whatever comes before the answer to that says nothing new."""
+        if self._missed != self._oldest:
+            self._missed = self._oldest
+            self.counters.missed_responses += 1
+            self._go_back(now)
+
+    def _go_back(self, now: float) -> None:
+        """Send again, from the oldest that was not acknowledged on."""
+        self._cursor = self._oldest
+        while self._sent and self._sent[-1].last >= self._cursor:
+            self._to_send.appendleft(self._sent.pop())
+        while self._reads and self._reads[-1] > self._cursor:
+            self._reads.pop()
+        self.deadline = now + self._timeout
+
+    def _not_ready(self, timer: int, now: float) -> None:
+        self.counters.rcvd_rnr_err += 1
+        if self.limits.rnr_retries != FOREVER:
+            if self._rnr_retries == 0:
+                self.fail(Status.RNR_EXCEEDED, now)
+                return
+            self._rnr_retries -= 1
+        self._go_back(now)
+        self.not_before = max(self.not_before, now + RNR_SECONDS[timer])
+        self.deadline = NEVER
+
+    def expire(self, now: float) -> None:
+        """The deadline has passed."""
+        if now < self.deadline:
+            return
+        self.counters.timeouts += 1
+        if self._retries == 0:
+            self.fail(Status.RETRY_EXCEEDED, now)
+            return
+        self._retries -= 1
+        self._go_back(now)
+
+    def fail(self, status: Status, now: float) -> None:
+        """Enter the error state: the oldest request ends with `status`, all others are flushed."""
+        if self.failed is not None:
+            return
+        self.failed = status
+        self.deadline = NEVER
+        pending = [*self._sent, *self._to_send]
+        self._sent.clear()
+        self._to_send.clear()
+        self._reads.clear()
+        for work in pending:
+            self._end(work, status, now)
+            status = Status.FLUSHED
+
+    def _end(self, work: Work, status: Status, now: float) -> None:
+        work.status = status
+        work.ended = now
+        self._ended.append(work)

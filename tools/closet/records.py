@@ -158,3 +158,36 @@ class L3Vni:
 
     def __str__(self) -> str:
         return f"L3VNI {self.vni} {self.state} over {self.vxlan} and {self.bridge}, router MAC {self.router_mac}"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One endpoint that tries to talk to another: by "TCP" or "UDP", to the RoCEv2 port.
+
+    Attributes:
+        between: the VRFs of source and target, as a person would say it.
+    """
+
+    protocol: str
+    source: Endpoint
+    target: Endpoint
+    between: str
+
+    def __str__(self) -> str:
+        return f"{self.protocol} to {self.target} {self.target.address} ({self.between})"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a probe.
+
+    Attributes:
+        what: "answered", "another answered" (who has the same address), "refused" or "silent".
+        last_hop: of one that did not end as planned, how far the routes lead; else "".
+    """
+
+    what: str
+    last_hop: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.last_hop}" if self.last_hop else self.what

@@ -1,7 +1,8 @@
 """What the plan promises, in the records that observers make. Never reads a live node."""
 
 from closet.expect.knocks import expected_knocks
-from closet.expect.overlay import expected_tables, expected_type5
+from closet.expect.matrix import expected_matrix
+from closet.expect.overlay import expected_l3vnis, expected_tables, expected_type5
 from closet.expect.reach import endpoints, expected_hops
 from closet.expect.routes import expected_fibs
 from closet.expect.sessions import expected_sessions
@@ -13,6 +14,8 @@ __all__ = [
     "expected_fibs",
     "expected_hops",
     "expected_knocks",
+    "expected_l3vnis",
+    "expected_matrix",
     "expected_sessions",
     "expected_spread",
     "expected_table_bounds",

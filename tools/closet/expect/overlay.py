@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 
 from closet.expect.routes import DEFAULT, expected_fibs
 from closet.plan import DEFAULT_VRF, Fabric, Link, Node, Tenant
-from closet.records import Fib, Tables, Type5
+from closet.records import Fib, L3Vni, Tables, Type5
 
 Local = dict[str, dict[str, Fib]]
 """Tenant → leaf → the /32s its hosts announce there, by port."""
@@ -47,6 +47,14 @@ def expected_type5(fabric: Fabric, down: Container[Link] = ()) -> dict[str, froz
             for r in routes
         )
         for switch in fabric.switches
+    }
+
+
+def expected_l3vnis(fabric: Fabric) -> dict[str, dict[str, L3Vni]]:
+    """Switch → VRF → its L3VNI."""
+    return {
+        n.name: {t.name: L3Vni(t.vni, "Up", t.vxlan, t.bridge, n.router_mac) for t in fabric.vrfs(n)}
+        for n in fabric.switches
     }
 
 

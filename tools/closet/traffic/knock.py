@@ -7,7 +7,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from closet.errors import ProbeError
 from closet.plan import Fabric
@@ -38,7 +38,12 @@ def knock(
     """
     sockets = {k: _try(nodes[k.host], k) for k in expected}
     try:
-        pinged = ping_all(nodes, {(k.host, k.address) for k in expected}, seconds)
+        pinged = ping_all(
+            nodes,
+            {(k.host, k.address) for k in expected},
+            seconds,
+            nobody={(k.host, k.address) for k, want in expected.items() if want == "no ping"},
+        )
         answers = _listen(sockets)
     finally:
         for s in sockets.values():
@@ -88,8 +93,14 @@ def _listen(sockets: Mapping[Knock, socket.socket]) -> dict[Knock, str]:
     return found
 
 
-def ping_all(nodes: Mapping[str, LiveNode], targets: Iterable[Target], seconds: float) -> dict[Target, bool]:
-    """Whether each address answers an echo of its host, asked again until it does or `seconds` are over."""
+def ping_all(
+    nodes: Mapping[str, LiveNode], targets: Iterable[Target], seconds: float, *, nobody: Container[Target] = ()
+) -> dict[Target, bool]:
+    """Whether each address answers an echo of its host, asked again until it does or `seconds` are over.
+
+    Args:
+        nobody: targets that should not answer: these have as long as the others take, and a little more.
+    """
     found = dict.fromkeys(targets, False)
     kinds = {(host, _family(address)) for host, address in found}
     proto = {socket.AF_INET: socket.IPPROTO_ICMP, socket.AF_INET6: socket.IPPROTO_ICMPV6}
@@ -100,7 +111,9 @@ def ping_all(nodes: Mapping[str, LiveNode], targets: Iterable[Target], seconds: 
         poll.register(fd, select.POLLIN)
     to = {(h, a): _address(nodes[h], a, 0) for h, a in found}
     end, again = time.monotonic() + seconds, 0.0
-    while not all(found.values()) and time.monotonic() < end:
+    while time.monotonic() < end:
+        if all(answered or t in nobody for t, answered in found.items()):
+            end = min(end, time.monotonic() + SETTLE)
         if time.monotonic() >= again:
             for host, address in (t for t, answered in found.items() if not answered):
                 _echo(sockets[host, _family(address)], _family(address), to[host, address])

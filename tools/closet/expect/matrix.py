@@ -1,0 +1,47 @@
+"""The connectivity matrix: to whom every endpoint may open a connection; what it does not say is denied."""
+
+from __future__ import annotations
+
+from closet.expect.overlay import expected_tables
+from closet.expect.reach import expected_hops
+from closet.plan import DEFAULT_VRF, Fabric
+from closet.records import Endpoint, Pair, Probe
+
+PROTOCOLS = ("TCP", "UDP")
+"""Beside ICMP, by which `reach` asks the same pairs."""
+ALLOWED = frozenset({"answered"})
+DENIED = frozenset({"silent"})
+TAKEN = frozenset({"silent", "another answered"})
+"""Of an address that another endpoint has, too, which the source may well reach."""
+
+
+def expected_matrix(fabric: Fabric) -> dict[Probe, frozenset[str]]:
+    """Probe → what may become of it; empty for a fabric without tenants, which keeps nobody apart."""
+    if not fabric.tenants:
+        return {}
+    hops = expected_hops(fabric, expected_tables(fabric))
+    met: set[tuple[Endpoint, object]] = {(a, b.address) for (a, b), n in hops.items() if n}
+    return {
+        Probe(protocol, *pair, _between(fabric, pair)): ALLOWED if n else TAKEN if _taken(pair, met) else DENIED
+        for pair, n in hops.items()
+        for protocol in PROTOCOLS
+    }
+
+
+def _taken(pair: Pair, met: set[tuple[Endpoint, object]]) -> bool:
+    source, target = pair
+    return source.address == target.address or (source, target.address) in met
+
+
+def _between(fabric: Fabric, pair: Pair) -> str:
+    a, b = (_vrf(fabric, e) for e in pair)
+    return a if a == b else f"{a} to {b}"
+
+
+def _vrf(fabric: Fabric, endpoint: Endpoint) -> str:
+    host = fabric[endpoint.host]
+    if host.vrf == DEFAULT_VRF:
+        return "underlay"
+    tenant = fabric.tenants[host.vrf]
+    subnet = tenant.subnet_of(host.name).name
+    return tenant.name if len(tenant.subnets) == 1 else f"{tenant.name}/{subnet}"

@@ -9,7 +9,7 @@ from typing import TypeVar
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from closet.lab import Lab
-from closet.plan import Link
+from closet.plan import DEFAULT_VRF, Link
 from closet.runtime.boot import phases
 
 T = TypeVar("T")
@@ -52,11 +52,17 @@ def setting(lab: Lab, node: str, name: str, value: int) -> Iterator[None]:
 def link_down(lab: Lab, link: Link, *, lower: bool = False) -> Iterator[None]:
     """A link with its upper, or lower, end down: both ends lose carrier."""
     node, port = (link.b, link.b_port) if lower else (link.a, link.a_port)
-    lab[node].run("ip", "link", "set", port, "down")
+    vrf = vrf_of(lab, node, port)
+    lab[node].run("ip", "link", "set", port, "down", vrf=vrf)
     try:
         yield
     finally:
-        lab[node].run("ip", "link", "set", port, "up")
+        lab[node].run("ip", "link", "set", port, "up", vrf=vrf)
+
+
+def vrf_of(lab: Lab, node: str, port: str) -> str:
+    """The VRF a port is in on its node: a host has one only, whatever its leaf calls it."""
+    return DEFAULT_VRF if lab.fabric[node].is_host else lab.fabric[node].port(port).vrf
 
 
 @contextmanager

@@ -17,7 +17,8 @@ def test_a_command_is_judged_by_its_own_code(lab: Lab) -> None:
 def test_capture_sees_what_a_socket_sends(lab: Lab, capture: Any) -> None:
     from scapy.layers.inet import IP, UDP
 
-    source, target = lab.fabric.hosts[0], lab.fabric.hosts[-1]
+    source = lab.fabric.hosts[0]
+    target = [h for h in lab.fabric.hosts if h.vrf == source.vrf][-1]
     leaf = lab.fabric[target.ports[0].peer]
     rail = target.ports[0].rail
     seen = capture(target.name, target.ports[0].name, f"udp and dst host {rail} and dst port 4791")

@@ -49,9 +49,10 @@ def test_host_announces(lab: Lab, what: str) -> None:
     prefixes = {"foreign": foreign(lab, host), "default": ["0.0.0.0/0"], "storm": STORM}[what]
     leaf = lab.fabric[host.ports[0].peer]
     neighbour = neighbour_key(lab.fabric, leaf.name, host.ports[0].peer_port)
+    vrf = changes.vrf_of(lab, leaf.name, host.ports[0].peer_port)
 
     def filtered() -> int:
-        answer = lab[leaf.name].vtysh_json(f"show bgp neighbors {neighbour} json")[neighbour]
+        answer = lab[leaf.name].vtysh_json(f"show bgp vrf {vrf} neighbors {neighbour} json")[neighbour]
         return int(answer["prefixStats"]["inboundFiltered"])
 
     before = filtered()

@@ -51,11 +51,9 @@ def _vrf_there(fabric: Fabric, node: Node, port: str, peer: str) -> str:
 
 def _route(node: LiveNode, vrf: str, source: Endpoint, target: Endpoint, came_in: str) -> dict[str, Any] | None:
     """What the kernel would do with the packet; None where it has no route."""
-    space = ["-n", vrf] if vrf != DEFAULT_VRF and node.has_namespace(vrf) else []
     how = ["iif", came_in] if came_in else ["oif", source.port] if source.port else []
-    asked = node.run(
-        "ip", "-j", *space, "route", "get", str(target.address), "from", str(source.address), *how, check=False
-    )
+    to = str(target.address), "from", str(source.address)
+    asked = node.run("ip", "-j", "route", "get", *to, *how, check=False, vrf=vrf)
     if asked.returncode != 0:
         return None
     try:

@@ -139,20 +139,28 @@ class LiveNode:
         with self.netns(vrf):
             return Path(path.replace("/proc/net/", "/proc/thread-self/net/")).read_text(encoding="utf-8")
 
-    def argv(self, command: Sequence[str], *, terminal: bool = False) -> list[str]:
+    def argv(self, command: Sequence[str], *, terminal: bool = False, vrf: str = "default") -> list[str]:
         """The command line that runs `command` in the node.
 
         Args:
             terminal: whether a person sits before it.
+            vrf: be where the devices of this VRF are.
 
         Raises:
             ProbeError: the node is gone.
         """
         if not self.alive():
             raise self._gone()
-        return ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", "-n", "-p", "--", *command]
+        return ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", f"-n{self._space(vrf)}", "-p", "--", *command]
 
-    def run(self, *command: str, timeout: float = 30.0, check: bool = True, stdin: str | None = None) -> Completed:
+    def run(
+        self,
+        *command: str,
+        timeout: float = 30.0,
+        check: bool = True,
+        stdin: str | None = None,
+        vrf: str = "default",
+    ) -> Completed:
         """Run a command in the node and wait for it.
 
         Args:
@@ -160,13 +168,19 @@ class LiveNode:
             timeout: seconds.
             check: raise if it returns anything but 0.
             stdin: text for its standard input.
+            vrf: be where the devices of this VRF are.
 
         Raises:
             ProbeError: the node is gone, the command took too long or, with `check`, failed.
         """
         try:
             p = subprocess.run(
-                self.argv(command), capture_output=True, text=True, timeout=timeout, check=False, input=stdin or ""
+                self.argv(command, vrf=vrf),
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+                input=stdin or "",
             )
         except subprocess.TimeoutExpired:
             raise ProbeError(f"{self.name}: {' '.join(command)}: no answer in {timeout:g} s") from None

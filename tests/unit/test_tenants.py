@@ -1,0 +1,358 @@
+"""Tenants on paper: who is in them, their numbers, whom they may meet, and the routes that follow."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from closet.check import CHECKS
+from closet.errors import IntentError
+from closet.expect import endpoints, expected_hops, expected_l3vnis, expected_matrix, expected_tables, expected_type5
+from closet.expect.reach import allowed
+from closet.intent import loads
+from closet.plan import Fabric, plan
+from closet.plan.tenancy import FIRST_VNI, LAST_VNI, vni_of
+from closet.records import Endpoint, L3Vni, Outcome, Probe, Type5
+
+BASE = "name: t\nspines: 2\nleaves: 2\nhosts: {per_leaf: 4}\n"
+RED_BLUE = BASE + "tenants: {red: {hosts: [h?-1], vni: 11}, blue: {hosts: [h?-2], vni: 12}}\n"
+OVERLAP = (
+    BASE + "tenants: {red: {hosts: [h?-1], prefix: 10.1.0.0/24}, blue: {hosts: [h?-2], prefix: 10.1.0.0/24},"
+    " out: {hosts: [h1-3], prefix: 10.2.0.0/24}}\n"
+)
+
+
+def fabric(text: str) -> Fabric:
+    return plan(loads(text))
+
+
+REFUSED = {
+    "a host in two tenants": (
+        "tenants: {red: {hosts: [h1-1]}, blue: {hosts: ['h1-*']}}",
+        "tenants.blue.hosts: h1-1 is in tenants.red already, allowed: one tenant and subnet a host",
+    ),
+    "a host in two subnets": (
+        "tenants: {red: {subnets: {a: {hosts: [h1-1]}, b: {hosts: [h1-1]}}}}",
+        "tenants.red.subnets.b.hosts: h1-1 is in tenants.red.subnets.a already, allowed: one tenant and subnet a host",
+    ),
+    "nobody": (
+        "tenants: {red: {hosts: [nope]}}",
+        "tenants.red.hosts[0]: 'nope' matches no host, allowed: a name or pattern of h1-1 ... h2-4",
+    ),
+    "one VNI twice": (
+        "tenants: {red: {hosts: [h1-1], vni: 7}, blue: {hosts: [h1-2], vni: 7}}",
+        "tenants.blue.vni: 7 is also the VNI of red, allowed: a number no other tenant has",
+    ),
+    "one route target twice": (
+        "tenants: {red: {hosts: [h1-1], route_target: '1:2'}, blue: {hosts: [h1-2], route_target: '1:2'}}",
+        (
+            "tenants.blue.route_target: 1:2 is also that of red: each would import the other's routes, "
+            "allowed: one no other tenant has"
+        ),
+    ),
+    "a route target beyond its fields": (
+        "tenants: {red: {hosts: [h1-1], route_target: '65536:1'}}",
+        "tenants.red.route_target: 65536:1 given, allowed: at most 65535:4294967295",
+    ),
+    "a prefix that is too small": (
+        "tenants: {red: {hosts: [h1-1, h1-2], prefix: 10.1.0.0/30}}",
+        "tenants.red.prefix: 10.1.0.0/30 is too small: h1-2 needs 2 more addresses, one for itself and one a NIC",
+    ),
+    "subnets that overlap": (
+        "tenants: {red: {subnets: {a: {hosts: [h1-1], prefix: 10.1.0.0/24}, b: {hosts: [h1-2], prefix: 10.1.0.0/28}}}}",
+        "tenants.red.subnets.b.prefix: 10.1.0.0/28 overlaps a 10.1.0.0/24, allowed: subnets that do not overlap",
+    ),
+    "an interface's name": (
+        "tenants: {eth1: {hosts: [h1-1]}}",
+        "tenants.eth1: 'eth1' is also the name of an interface, allowed: another name",
+    ),
+    "a peer nobody knows": (
+        "tenants: {red: {hosts: [h1-1]}}\npeerings: [{between: [red, blue]}]",
+        "peerings[0]: no tenant 'blue', allowed: red",
+    ),
+    "peers without tenants": (
+        "peerings: [{between: [red, blue]}]",
+        "peerings[0]: no tenant 'red', allowed: none, there are no tenants",
+    ),
+    "peers that overlap": (
+        (
+            "tenants: {red: {hosts: [h1-1], prefix: 10.1.0.0/24}, blue: {hosts: [h1-2], prefix: 10.1.0.0/25}}\n"
+            "peerings: [{between: [red, blue]}]"
+        ),
+        (
+            "peerings: red and blue: blue 10.1.0.0/25 overlaps red 10.1.0.0/24, "
+            "allowed: peers whose prefixes do not overlap"
+        ),
+    ),
+    "two peers that overlap each other": (
+        (
+            "tenants: {red: {hosts: [h1-1], prefix: 10.1.0.0/24}, blue: {hosts: [h1-2], prefix: 10.1.0.0/24},"
+            " svc: {hosts: [h1-3], prefix: 10.2.0.0/24, shared: true}}"
+        ),
+        (
+            "peerings: svc and blue: blue 10.1.0.0/24 overlaps red 10.1.0.0/24, "
+            "allowed: peers whose prefixes do not overlap"
+        ),
+    ),
+    "a prefix of neither": (
+        (
+            "tenants: {red: {hosts: [h1-1], prefix: 10.1.0.0/24}, blue: {hosts: [h1-2]}}\n"
+            "peerings: [{between: [red, blue], prefixes: [10.9.0.0/24]}]"
+        ),
+        "peerings[0].prefixes: 10.9.0.0/24 is outside red and blue, allowed: a prefix of one of them",
+    ),
+    "a subnet of neither": (
+        (
+            "tenants: {red: {hosts: [h1-1]}, blue: {hosts: [h1-2]}}\n"
+            "peerings: [{between: [red, blue], subnets: {red: [web]}}]"
+        ),
+        "peerings[0].subnets.red: no subnet 'web', allowed: default",
+    ),
+    "one way in both directions": (
+        (
+            "tenants: {red: {hosts: [h1-1]}, blue: {hosts: [h1-2]}}\n"
+            "peerings: [{from: red, to: blue}, {from: blue, to: red}]"
+        ),
+        "peerings: red and blue peer one way in both directions, allowed: between them",
+    ),
+    "no room for VXLAN": (
+        "links: {mtu: 1300}\ntenants: {red: {hosts: [h1-1]}}",
+        "links.mtu: 1300 leaves 1250 for tenants inside VXLAN, allowed: at least 1330",
+    ),
+    "a VIP outside its tenant": (
+        "tenants: {red: {hosts: [h1-1], prefix: 10.1.0.0/24}}\nnodes: {h1-1: {loopback: 10.0.0.1}}",
+        "nodes.h1-1.loopback: 10.0.0.1 is outside the prefix of tenants.red 10.1.0.0/24, allowed: an address in it",
+    ),
+}
+
+
+@pytest.mark.parametrize(("words", "said"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_is_refused_in_one_line(words, said):
+    with pytest.raises(IntentError) as e:
+        fabric(BASE + words)
+    assert str(e.value) == f"t: {said}"
+
+
+def test_one_way_to_a_host_on_several_leaves_is_refused():
+    words = "name: t\nleaves: 2\nhosts: {per_pair: 2}\ntenants: {a: {hosts: [h1-1]}, b: {hosts: [h1-2]}}\n"
+    with pytest.raises(IntentError, match="h1-2 is on several leaves"):
+        fabric(words + "peerings: [{from: a, to: b}]")
+
+
+MALFORMED = {
+    "neither hosts nor subnets": ("tenants: {red: {}}", "tenants.red: exactly one of hosts and subnets is needed"),
+    "both": (
+        "tenants: {red: {hosts: [h1-1], subnets: {a: {hosts: [h1-2]}}}}",
+        "tenants.red: exactly one of hosts and subnets is needed, got both",
+    ),
+    "a VNI of 25 bits": (
+        "tenants: {red: {hosts: [h1-1], vni: 16777216}}",
+        "tenants.red.vni: 16777216 given, allowed: ",
+    ),
+    "no VNI": (
+        "tenants: {red: {hosts: [h1-1], vni: 0}}",
+        "tenants.red.vni: 0 given, allowed: greater than or equal to 1",
+    ),
+    "a name too long": ("tenants: {sixteen-letters-: {hosts: [h1-1]}}", "allowed: at most 15 characters"),
+    "permit of a stranger": (
+        "tenants: {red: {subnets: {a: {hosts: [h1-1]}}, permit: [[a, b]]}}",
+        "tenants.red: permit[0] names 'b', allowed: a",
+    ),
+    "oneself": ("peerings: [{between: [red, red]}]", "peerings[0]: a tenant does not peer with itself, got red twice"),
+    "both ways to say who": (
+        "peerings: [{between: [a, b], from: a, to: b}]",
+        "peerings[0]: exactly one of between: [a, b] and from: a with to: b is needed",
+    ),
+    "half a way": (
+        "peerings: [{from: a}]",
+        "peerings[0]: exactly one of between: [a, b] and from: a with to: b is needed",
+    ),
+    "an unknown key": (
+        "tenants: {red: {hosts: [h1-1], vlan: 3}}",
+        "tenants.red.vlan: unknown key, allowed: hosts, prefix",
+    ),
+}
+
+
+@pytest.mark.parametrize(("words", "said"), MALFORMED.values(), ids=MALFORMED)
+def test_words_that_make_no_sense_are_refused_with_their_place(words, said):
+    with pytest.raises(IntentError) as e:
+        loads(BASE + words, "f")
+    assert str(e.value).startswith("f:")
+    assert said in str(e.value)
+
+
+NAMES = st.lists(st.from_regex(r"[a-z][a-z0-9]{0,7}", fullmatch=True), min_size=1, max_size=4, unique=True)
+
+
+@given(names=NAMES, new=st.from_regex(r"zz[a-z0-9]{0,7}", fullmatch=True), at=st.integers(0, 4))
+def test_a_new_tenant_changes_nothing_of_the_others(names, new, at):
+    def numbers(order: list[str]) -> dict[str, tuple]:
+        hosts = {name: f"h1-{i + 1}" for i, name in enumerate(names)} | {new: "h2-1"}
+        tenants = ", ".join(f"{name}: {{hosts: [{hosts[name]}]}}" for name in order)
+        made = fabric(BASE + f"tenants: {{{tenants}}}")
+        return {
+            t.name: (t.vni, t.route_target, t.space, [made[leaf].rd(t) for leaf in t.leaves])
+            for t in made.tenants.values()
+        }
+
+    names = [n for n in names if n not in {"all", "lo", "default"}]
+    before, after = numbers(names), numbers([*names[:at], new, *names[at:]])
+    assert {n: after[n] for n in names} == before
+
+
+@given(name=st.text(min_size=1, max_size=15))
+def test_a_vni_from_a_name_is_one(name):
+    assert FIRST_VNI <= vni_of(name) <= LAST_VNI
+
+
+def meets(made: Fabric) -> dict[str, set[str]]:
+    """Host → the hosts it may open a connection to, by the design alone."""
+    vips, _ = endpoints(made)
+    return {a.host: {b.host for b in vips if a.host != b.host and allowed(made, a, b)} for a in vips}
+
+
+SUBNETS = "tenants: {red: {%s, subnets: {a: {hosts: [h?-1]%s}, b: {hosts: [h?-2]}, c: {hosts: [h?-3]}}}}"
+
+
+@pytest.mark.parametrize(
+    ("tenant", "subnet", "first", "second"),
+    [
+        ("vni: 5", "", {"h2-1", "h1-2", "h2-2", "h1-3", "h2-3"}, {"h1-1", "h2-1", "h2-2", "h1-3", "h2-3"}),
+        ("isolated: true", "", {"h2-1"}, {"h2-2"}),
+        ("vni: 5", ", isolated: true", {"h2-1"}, {"h2-2", "h1-3", "h2-3"}),
+        ("isolated: true", ", isolated: false", {"h2-1"}, {"h2-2"}),
+        ("restricted: true", "", {"h1-2", "h2-2", "h1-3", "h2-3"}, {"h1-1", "h2-1", "h1-3", "h2-3"}),
+        ("vni: 5", ", restricted: true", {"h1-2", "h2-2", "h1-3", "h2-3"}, {"h1-1", "h2-1", "h2-2", "h1-3", "h2-3"}),
+        ("isolated: true, permit: [[a, b]]", "", {"h2-1", "h1-2", "h2-2"}, {"h1-1", "h2-1", "h2-2"}),
+        (
+            "restricted: true, permit: [[a]]",
+            "",
+            {"h2-1", "h1-2", "h2-2", "h1-3", "h2-3"},
+            {"h1-1", "h2-1", "h1-3", "h2-3"},
+        ),
+    ],
+)
+def test_isolated_restricted_and_permit_mean_what_they_say(tenant, subnet, first, second):
+    found = meets(fabric(BASE + SUBNETS % (tenant, subnet)))
+    assert (found["h1-1"], found["h1-2"]) == (first, second)
+    assert found["h1-4"] == {"h2-4"}, "the underlay's hosts are on their own"
+
+
+def test_absent_means_denied_and_peerings_allow():
+    assert meets(fabric(RED_BLUE))["h1-1"] == {"h2-1"}
+    assert meets(fabric(RED_BLUE + "peerings: [{between: [red, blue]}]"))["h1-1"] == {"h2-1", "h1-2", "h2-2"}
+    one_way = meets(fabric(RED_BLUE + "peerings: [{from: red, to: blue}]"))
+    assert one_way["h1-1"] == {"h2-1", "h1-2", "h2-2"}
+    assert one_way["h1-2"] == {"h2-2"}
+    some = meets(fabric(RED_BLUE + "peerings: [{between: [red, blue], prefixes: [10.0.1.2/32]}]"))
+    assert some["h1-1"] == {"h2-1", "h2-2"}
+    assert some["h1-2"] == {"h2-2"}
+    assert some["h2-2"] == {"h1-2", "h1-1", "h2-1"}
+
+
+def test_shared_services_peer_with_everybody_and_join_nobody():
+    words = "tenants: {red: {hosts: [h?-1]}, blue: {hosts: [h?-2]}, svc: {hosts: [h2-3], shared: true}}"
+    found = meets(fabric(BASE + words))
+    assert found["h2-3"] == {"h1-1", "h2-1", "h1-2", "h2-2"}
+    assert found["h1-1"] == {"h2-1", "h2-3"}
+
+
+def test_overlapping_addresses_are_two_endpoints():
+    made = fabric(OVERLAP)
+    assert made["h1-1"].loopback == made["h1-2"].loopback
+    probes = {(p.source.host, p.target.host): may for p, may in expected_matrix(made).items() if p.protocol == "TCP"}
+    assert probes["h1-1", "h2-1"] == {"answered"}
+    assert probes["h1-1", "h2-2"] == {"silent", "another answered"}, "h2-1 has that address, and may answer"
+    assert probes["h1-3", "h2-2"] == {"silent"}
+    assert probes["h1-4", "h2-2"] == {"silent"}
+
+
+def table(text: str, node: str, vrf: str, *down: str) -> dict[str, set[str]]:
+    made = fabric(text)
+    cut = [link for link in made.links if f"{link.a} {link.b}" in down]
+    return {str(p): set(ways) for p, ways in expected_tables(made, cut)[node][vrf].items()}
+
+
+def test_the_routes_of_a_vrf():
+    assert table(RED_BLUE, "leaf1", "red") == {
+        "10.0.0.1/32": {"eth3"},
+        "10.0.0.129/32": {"eth3"},
+        "10.0.1.1/32": {"10.255.0.4"},
+        "10.0.1.129/32": {"10.255.0.4"},
+    }
+    assert table(RED_BLUE, "h1-1", "default") == {"0.0.0.0/0": {"eth1"}}
+    assert "10.0.0.0/24" in table(RED_BLUE, "leaf2", "default"), "the underlay's hosts are still summarised"
+
+
+def test_a_leaf_without_uplinks_has_its_own_hosts_only():
+    assert set(table(RED_BLUE, "leaf1", "red", "spine1 leaf1", "spine2 leaf1")) == {"10.0.0.1/32", "10.0.0.129/32"}
+
+
+def test_peers_are_reached_over_the_veth_of_every_leaf():
+    text = RED_BLUE.replace("blue: {hosts: [h?-2]", "blue: {hosts: [h2-2]") + "peerings: [{between: [red, blue]}]\n"
+    made = fabric(text)
+    assert made.tenants["blue"].leaves == ("leaf1", "leaf2"), "where a peer has hosts, too"
+    ours = table(text, "leaf1", "red")
+    assert ours["10.0.1.2/32"] == ours["10.0.1.130/32"] == {"pb-c"}
+    assert table(text, "leaf1", "blue")["10.0.0.1/32"] == {"pc-b"}
+    hops = {(a.host, b.host): n for (a, b), n in expected_hops(made, expected_tables(made)).items() if a.port is None}
+    assert hops["h1-1", "h2-1"] == {2}
+    assert hops["h1-1", "h2-2"] == {3}, "a leaf routes twice from VRF to VRF"
+    assert hops["h2-1", "h2-2"] == {2}
+
+
+DUAL = "name: t\nspines: 2\nleaves: 4\nhosts: {per_pair: 2}\ntenants: {red: {hosts: ['h?-1'], vni: 11}}\n"
+
+
+def test_a_dual_homed_host_keeps_a_default_route_only_where_it_leads_somewhere():
+    assert table(DUAL, "h1-1", "default") == {"0.0.0.0/0": {"eth1", "eth2"}}
+    cut = ("spine1 leaf1", "spine2 leaf1")
+    assert table(DUAL, "h1-1", "default", *cut) == {"0.0.0.0/0": {"eth2"}}
+    assert table(DUAL, "leaf3", "red")["10.192.0.1/32"] == {"10.255.0.3", "10.255.0.4"}, "ECMP over both VTEPs"
+    assert table(DUAL, "leaf3", "red", *cut)["10.192.0.1/32"] == {"10.255.0.4"}
+    assert table(DUAL, "leaf3", "red", "leaf1 h1-1")["10.192.0.1/32"] == {"10.255.0.4"}
+
+
+def test_evpn_routes_and_vnis():
+    made = fabric(RED_BLUE)
+    routes = expected_type5(made)
+    mine = Type5("3:11", "10.0.0.1/32", "65000:11", "02:c2:00:03:00:00", "10.255.0.3")
+    assert routes["leaf1"] == routes["leaf2"] == routes["spine1"]
+    assert mine in routes["spine2"]
+    assert len(routes["leaf1"]) == 8
+    assert expected_l3vnis(made)["leaf2"]["blue"] == L3Vni(12, "Up", "vx12", "br12", "02:c2:00:04:00:00")
+    assert expected_l3vnis(made)["spine1"] == {}
+
+
+def said(check: str, *args: object) -> list[str]:
+    return [str(f) for f in CHECKS[check].judge(*args)]
+
+
+def test_what_is_said_of_evpn():
+    good = Type5("3:11", "10.0.0.1/32", "65000:11", "02:c2:00:03:00:00", "10.255.0.3")
+    leaked = Type5("3:11", "10.0.0.1/32", "65000:12", "02:c2:00:03:00:00", "10.255.0.3")
+    mac = Type5("3:11", "[2]:[0]:[48]:[02:00:00:00:00:01]", "65000:11", "", "10.255.0.3")
+    assert said("evpn", "leaf1", frozenset({good}), frozenset({good})) == []
+    assert said("evpn", "leaf1", frozenset({good}), frozenset()) == [
+        f"leaf1  EVPN 10.0.0.1/32 RD 3:11  expected {good}, observed none"
+    ]
+    assert said("evpn", "leaf1", frozenset({good}), frozenset({leaked})) == [
+        f"leaf1  EVPN 10.0.0.1/32 RD 3:11  expected {good}, observed {leaked}"
+    ]
+    assert "expected none" in said("evpn", "leaf1", frozenset({good}), frozenset({good, mac}))[0]
+
+
+def test_what_is_said_of_a_leak_and_of_a_black_hole():
+    a, b = (Endpoint(h, IPv4Network(f"10.0.0.{n}/32").network_address) for n, h in enumerate(("h1-1", "h1-2"), 1))
+    leak, hole = Probe("UDP", a, b, "red to blue"), Probe("TCP", b, a, "blue")
+    expected = {leak: frozenset({"silent"}), hole: frozenset({"answered"})}
+    assert said("matrix", expected, {leak: Outcome("silent"), hole: Outcome("answered")}) == []
+    observed = {leak: Outcome("answered", "last hop leaf1 VRF red"), hole: Outcome("silent", "last hop leaf1")}
+    assert said("matrix", expected, observed) == [
+        "h1-1  UDP to h1-2 10.0.0.2 (red to blue)  expected silence, observed answered; last hop leaf1 VRF red",
+        "h1-2  TCP to h1-1 10.0.0.1 (blue)  expected an answer, observed silent; last hop leaf1",
+    ]

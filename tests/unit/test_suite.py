@@ -11,7 +11,9 @@ from closet.plan import plan
 from closet.records import Finding
 from closet.suite import Result, run, run_one, select
 
-FABRIC = plan(loads("name: x\nleaves: 1\nspines: 1\nhosts: {per_leaf: 1}\n"))
+ONE_OF_EACH = "name: x\nleaves: 1\nspines: 1\nhosts: {per_leaf: 1}\n"
+FABRIC = plan(loads(ONE_OF_EACH))
+WITH_TENANT = plan(loads(ONE_OF_EACH + "tenants: {red: {hosts: [h1-1]}}\n"))
 NODES = dict.fromkeys(FABRIC.nodes, None)
 
 
@@ -94,14 +96,18 @@ def test_a_node_that_is_not_there_is_no_pass():
         run_one(FABRIC, {"spine1": None}, node_check(lambda *_: "well"))
 
 
+ABOUT = {"evpn": {"spine1", "leaf1"}, "vnis": {"leaf1"}}
+"""Checks that do not concern every node."""
+
+
 @pytest.mark.parametrize("name", [n for n, c in CHECKS.items() if isinstance(c, NodeCheck)])
 def test_every_check_of_a_dead_node_finds_it(name, tmp_path):
     """What really happens with a node whose processes are gone: no check takes that for a good answer."""
     from closet.runtime.node import LiveNode
 
-    dead = {n: LiveNode(name=n, pid=2**31 - 1, folder=tmp_path) for n in FABRIC.nodes}
-    result = run_one(FABRIC, dead, CHECKS[name])
-    assert {f.device for f in result.findings} == set(FABRIC.nodes)
+    dead = {n: LiveNode(name=n, pid=2**31 - 1, folder=tmp_path) for n in WITH_TENANT.nodes}
+    result = run_one(WITH_TENANT, dead, CHECKS[name])
+    assert {f.device for f in result.findings} == ABOUT.get(name, set(WITH_TENANT.nodes))
 
 
 def test_run_keeps_the_order():

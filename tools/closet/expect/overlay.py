@@ -29,7 +29,12 @@ def expected_tables(fabric: Fabric, down: Container[Link] = ()) -> dict[str, Tab
 
 
 def expected_type5(fabric: Fabric, down: Container[Link] = ()) -> dict[str, frozenset[Type5]]:
-    """Switch → the EVPN routes it must hold: every leaf's, where its VTEP can be reached from there."""
+    """Switch → the EVPN routes it must hold: every leaf's, where its VTEP can be reached from there.
+
+    Empty without tenants: then nobody speaks EVPN.
+    """
+    if not fabric.tenants:
+        return {}
     fibs, local = _underlay(fabric, down), _local(fabric, down)
     all_routes: dict[str, set[Type5]] = {}
     for tenant in fabric.tenants.values():
@@ -51,10 +56,11 @@ def expected_type5(fabric: Fabric, down: Container[Link] = ()) -> dict[str, froz
 
 
 def expected_l3vnis(fabric: Fabric) -> dict[str, dict[str, L3Vni]]:
-    """Switch → VRF → its L3VNI."""
+    """Leaf → VRF → its L3VNI; leaves without any are left out."""
     return {
         n.name: {t.name: L3Vni(t.vni, "Up", t.vxlan, t.bridge, n.router_mac) for t in fabric.vrfs(n)}
         for n in fabric.switches
+        if fabric.vrfs(n)
     }
 
 

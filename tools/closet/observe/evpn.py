@@ -12,7 +12,7 @@ from closet.runtime.node import LiveNode
 
 def type5(node: LiveNode, fabric: Fabric) -> frozenset[Type5]:
     """Every EVPN route of the BGP table; one that is no IP prefix route goes by its whole name."""
-    return parse_type5(ask_json(node, "bgpd", "show bgp l2vpn evpn json")) if fabric.tenants else frozenset()
+    return parse_type5(ask_json(node, "bgpd", "show bgp l2vpn evpn json"))
 
 
 def parse_type5(answer: Any) -> frozenset[Type5]:
@@ -37,8 +37,6 @@ def parse_type5(answer: Any) -> frozenset[Type5]:
 
 def l3vnis(node: LiveNode, fabric: Fabric) -> dict[str, L3Vni]:
     """VRF → its L3VNI; an L2VNI, which no routed fabric has, goes by its number."""
-    if not fabric.vrfs(fabric[node.name]):
-        return {}
     found = parse_l3vnis(ask_json(node, "zebra", "show vrf vni json"))
     for number, vni in ask_json(node, "zebra", "show evpn vni json").items():
         if vni.get("type") == "L2":

@@ -101,12 +101,16 @@ def parse_rib(answer: Any, *, bridge: str = "") -> Fib:
     for prefix, candidates in answer.items():
         for route in candidates:
             if route.get("selected") and route.get("installed"):
-                hops = [h for h in route["nexthops"] if _used(h)]
+                hops = [h for h in route["nexthops"] if _used(h, over_bridge=h.get("interfaceName") == bridge)]
                 ways = {h.get("ip" if h.get("interfaceName") == bridge else "interfaceName") for h in hops}
                 routes[IPv4Network(prefix)] = frozenset(w for w in ways if w)
     return routes
 
 
-def _used(hop: dict[str, Any]) -> bool:
-    """Whether a next hop forwards: FRR 10.3 leaves `fib` set on one whose link is down, and unsets `active`."""
-    return bool(hop.get("fib") and hop.get("active") and not hop.get("duplicate"))
+def _used(hop: dict[str, Any], *, over_bridge: bool) -> bool:
+    """Whether a next hop forwards.
+
+    FRR 10.3 leaves `fib` set on one whose link is down, and unsets `active`; of several VTEPs behind one bridge it
+    sets `fib` on the first only.
+    """
+    return bool((hop.get("fib") or over_bridge) and hop.get("active") and not hop.get("duplicate"))

@@ -208,3 +208,16 @@ def test_a_daemon_that_is_gone_is_missing_among_the_others(replay, recorded):
 def test_a_long_answer_in_many_pieces_is_one(replay):
     text = "x" * 300_000
     assert vty.ask(replay("leaf1", {"bgpd: show x": text}), "bgpd", "show x") == [text]
+
+
+def test_every_vtep_counts_though_fib_is_set_on_the_first_alone():
+    """What FRR 10.3 answers of a host on two leaves that two spines told of, while the kernel has both VTEPs."""
+    hops = [
+        {"ip": "10.255.0.5", "interfaceName": "br7", "active": True, "fib": True},
+        {"ip": "10.255.0.5", "interfaceName": "br7", "active": True, "duplicate": True},
+        {"ip": "10.255.0.6", "interfaceName": "br7", "active": True},
+        {"ip": "10.255.0.6", "interfaceName": "br7", "active": True, "duplicate": True},
+        {"ip": "10.255.0.7", "interfaceName": "br7"},
+    ]
+    answer = {"10.64.0.4/32": [{"selected": True, "installed": True, "nexthops": hops}]}
+    assert frr.parse_rib(answer, bridge="br7") == {IPv4Network("10.64.0.4/32"): {"10.255.0.5", "10.255.0.6"}}

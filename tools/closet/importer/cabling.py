@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from closet.importer.diagram import Diagram
-from closet.importer.hedgehog import Connection, Port, Server, Spec, Switch
+from closet.importer.hedgehog import OTHER_CONNECTIONS, Connection, Port, Server, Spec, Switch
 from closet.importer.leftovers import Leftovers
 from closet.importer.objects import Object
 from closet.intent.text import Place
@@ -58,7 +58,7 @@ class Cabling:
         self.cables: list[Cable] = []
         for obj, connection in diagram.all(Connection):
             kinds = [kind for kind in KINDS if getattr(connection, kind) is not None]
-            others = list(connection.model_extra or {})
+            others = [kind for kind in OTHER_CONNECTIONS if kind in (connection.model_extra or {})]
             if len(kinds) + len(others) != 1:
                 got = " and ".join([*kinds, *others]) or "none"
                 raise obj.wrong((), f"exactly one of {', '.join(KINDS)} is needed, got {got}")

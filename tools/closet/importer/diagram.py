@@ -9,7 +9,17 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError, create_model
 
 from closet.errors import IntentError
-from closet.importer.hedgehog import KINDS, SILENT_KINDS, UNSUPPORTED_KINDS, Spec, Switch, unsupported
+from closet.importer.hedgehog import (
+    KINDS,
+    OTHER_CONNECTIONS,
+    SILENT_KINDS,
+    UNSUPPORTED_KINDS,
+    Connection,
+    Spec,
+    Switch,
+    Topology,
+    unsupported,
+)
 from closet.importer.leftovers import Leftovers
 from closet.importer.objects import Object
 from closet.intent.say import say
@@ -74,24 +84,19 @@ def read_diagram(objects: Sequence[Object], left: Leftovers) -> Diagram:
             spec = _spec(obj)
             diagram.objects.setdefault(obj.kind, {})[obj.name] = (obj, spec)
             topology = getattr(spec, "topology", None)
-            if topology is not None:
+            if isinstance(topology, Topology):
                 fabric = fabric or (topology.fabric, obj)
                 if topology.fabric != fabric[0]:
                     why = f"{topology.fabric!r} given, {fabric[1]} is in {fabric[0]!r}, allowed: objects of one fabric"
                     raise obj.wrong(("topology", "fabric"), why)
-            if not (obj.kind == "Connection" and _other_kind(spec)):
-                for at, value in unsupported(spec):
+            for at, value in unsupported(spec):
+                if not (isinstance(spec, Connection) and at[0] in OTHER_CONNECTIONS):  # left out as a whole
                     left.leave(obj, at, value)
         elif obj.kind in UNSUPPORTED_KINDS:
             left.leave(obj, ())
         elif obj.kind not in SILENT_KINDS:
             raise obj.wrong((), f"unknown kind, allowed: {', '.join(KINDS)}")
     return diagram
-
-
-def _other_kind(spec: Spec) -> bool:
-    """Whether a connection is of no kind that is read: then it is left out as a whole."""
-    return all(getattr(spec, kind) is None for kind in ("fabric", "mesh", "unbundled"))
 
 
 def _spec(obj: Object) -> Spec:

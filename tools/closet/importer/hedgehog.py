@@ -225,6 +225,18 @@ KINDS: dict[str, type[Spec]] = {
 }
 """The kinds that are read."""
 
+OTHER_CONNECTIONS = (
+    "bundled",
+    "mclag",
+    "mclagDomain",
+    "eslag",
+    "gateway",
+    "vpcLoopback",
+    "external",
+    "staticExternal",
+)
+"""Kinds of connections that closet has no counterpart to."""
+
 SILENT_KINDS = frozenset({"Fabric", "SwitchGroup", "SwitchProfile", "ServerProfile", "Rack"})
 """Kinds that ask for nothing that could differ here: ranges of numbers, models of switches, names of sets."""
 
@@ -256,7 +268,10 @@ def _inside(value: Any, at: Place) -> Iterator[tuple[Place, Any]]:
 
 
 def _says_nothing(value: Any) -> bool:
-    """Whether a value is Kubernetes' way to say nothing: empty, zero or false, all the way down."""
+    """Whether a value is Kubernetes' way to say nothing: empty, zero or false, or keys with such.
+
+    A key with an empty mapping does say something: `hostBGPExtraPrefixes: {10.9.0.0/24: {}}`.
+    """
     if isinstance(value, dict):
-        return all(_says_nothing(v) for v in value.values())
+        return all(v != {} and _says_nothing(v) for v in value.values())
     return not value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,19 +34,25 @@ class Leftovers:
     """Collects what has no counterpart, so that all of it can be refused or listed.
 
     Attributes:
-        skipped: what was left out, with its place in the files.
+        found: what was left out, by file and line.
         notes: what became something else than it was, or says nothing here.
     """
 
     skip: bool
-    skipped: list[str] = field(default_factory=list)
+    found: list[tuple[str, int, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def leave(self, obj: Object, at: Place, value: Any = None, why: str = "") -> None:
         """Leave out something of an object; of all of it at the place `()`."""
-        given = f": {short(repr(value))} given" if value is not None and not isinstance(value, dict | list) else ""
+        scalar = value is not None and not isinstance(value, dict | list)
+        given = f": {short(json.dumps(value, default=str))} given" if scalar else ""
         reason = why or WHY.get(str(at[-1]) if at else "", "closet has no counterpart")
-        self.skipped.append(f"{obj.where(at)}{given}: {reason}")
+        self.found.append((obj.source, obj.line(at), f"{obj.where(at)}{given}: {reason}"))
+
+    @property
+    def skipped(self) -> list[str]:
+        """What was left out, with its place, in the order of the files."""
+        return [text for _, _, text in sorted(self.found, key=lambda one: one[:2])]
 
     def note(self, text: str) -> None:
         """Say what became of something."""
@@ -57,7 +64,7 @@ class Leftovers:
         Raises:
             IntentError: the first of it, and how much more there is.
         """
-        if self.skipped and not self.skip:
-            more = len(self.skipped) - 1
-            others = f"{more} more; " if more else ""
-            raise IntentError(f"{self.skipped[0]} ({others}--skip-unsupported leaves out and lists)")
+        if self.found and not self.skip:
+            first, *more = self.skipped
+            others = f"{len(more)} more; " if more else ""
+            raise IntentError(f"{first} ({others}--skip-unsupported leaves out and lists)")

@@ -45,10 +45,14 @@ class Object:
 
     def where(self, inside: Place = ()) -> str:
         """File, line, object and the place of something in its spec: the beginning of a sentence."""
+        return f"{self.source}:{self.line(inside)}: {self}" + (f": {place(('spec', *inside))}" if inside else "")
+
+    def line(self, inside: Place = ()) -> int:
+        """The line of something in its spec, or of what that is in."""
         at = (*self.at, "spec", *inside) if inside else self.at
         while at not in self.lines:
             at = at[:-1]
-        return f"{self.source}:{self.lines[at]}: {self}" + (f": {place(('spec', *inside))}" if inside else "")
+        return self.lines[at]
 
     def wrong(self, inside: Place, why: str) -> IntentError:
         """The error that something in its spec makes."""

@@ -57,6 +57,7 @@ def members(diagram: Diagram, left: Leftovers, server_of: dict[str, str]) -> Mem
     """
     found = Membership()
     attached: set[str] = set()
+    refused: set[str] = set()
     for obj, attachment in diagram.all(VPCAttachment):
         vpc, _, subnet = attachment.subnet.partition("/")
         subnet = subnet or DEFAULT
@@ -70,15 +71,16 @@ def members(diagram: Diagram, left: Leftovers, server_of: dict[str, str]) -> Mem
         elif found.subnet_of.setdefault(server, (vpc, subnet)) != (vpc, subnet):
             already = "/".join(found.subnet_of[server])
             left.leave(obj, ("subnet",), attachment.subnet, f"{server} is in {already}, a host is in one subnet here")
+            refused.add(attachment.connection)
         else:
             attached.add(attachment.connection)
     for obj, _ in diagram.all(Connection):
         server = server_of.get(obj.name)
         if server in found.subnet_of and obj.name not in attached:
-            left.leave(
-                obj, (), why=f"not in {'/'.join(found.subnet_of[server])}, a host is in one subnet with all links"
-            )
             found.dropped.add(obj.name)
+            if obj.name not in refused:
+                there = "/".join(found.subnet_of[server])
+                left.leave(obj, (), why=f"{server} is in {there}, but not over this link; here it is over all")
     return found
 
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "status": "closet.cli.lab:status",
     "check": "closet.cli.check:check",
     "test": "closet.cli.check:test",
+    "rdma": "closet.cli.rdma:rdma",
     "exec": "closet.cli.lab:exec_command",
     "shell": "closet.cli.lab:shell",
 }
@@ -46,6 +47,7 @@ SUMMARIES = {
     "status": "Show the nodes of a lab, and who is well.",
     "check": "Run the registered checks on a running lab.",
     "test": "Run the conformance suite, by pytest.",
+    "rdma": "Transfer by RDMA from host to host, and say how it went.",
     "exec": "Run a command in a node.",
     "shell": "Open a shell in a node (vtysh with --vtysh).",
 }

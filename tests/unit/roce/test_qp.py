@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closet.roce.dcqcn import Dcqcn
 from closet.roce.region import Access
 from closet.roce.requester import Limits
 from closet.roce.work import Status, Verb, Work
@@ -295,3 +296,15 @@ def test_the_state_says_where_it_stands():
         "unacknowledged 5, retries left 7; as responder ready, expects PSN 16777200, MSN 0, 0 receive requests posted)"
     )
     assert "expects PSN 5" in repr(b)
+
+
+def test_a_slow_sender_does_not_time_out():
+    """At a low rate it asks to be acknowledged more often than every so many packets."""
+    slow = Dcqcn(line_rate=1e6)
+    channel, a, b, whole, region = rig(limits=Limits(timeout=12, window=512, ack_every=256), dcqcn=slow)
+    mine = memory(8192)
+    a.post(Work(Verb.WRITE, memoryview(mine), address=region.address, rkey=region.rkey), 0.0)
+    assert channel.run(lambda: bool(a.ended))
+    assert whole[256:-256] == mine
+    assert channel.now > 8192 * 8 / 1e6 > 3 * 4.096e-6 * 2**12
+    assert a.counters.timeouts == b.counters.duplicate_request == 0

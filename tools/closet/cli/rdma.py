@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from closet.traffic.rdma import End, Result
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+STRETCH = 20
+"""How much longer round trips are here than in the fabrics that DCQCN's parameters are for."""
 VERBS = ("write", "read", "send", "cas", "faa")
 
 
@@ -75,7 +77,7 @@ def rdma(
     from closet.roce.endpoint import Attributes
     from closet.roce.wire import path_mtu
     from closet.roce.work import Verb
-    from closet.traffic.rdma import Job, transfer
+    from closet.traffic.rdma import Job, limits, transfer
 
     opened = open_lab(lab)
     (a, a_mtu), (b, b_mtu) = _end(opened, source), _end(opened, target)
@@ -83,8 +85,9 @@ def rdma(
         raise UsageError(f"{source} {target}: that is one host, allowed are two")
     attributes = Attributes(
         mtu=path_mtu(min(a_mtu, b_mtu)),
+        limits=limits(qps),
         tos=dscp << 2 | (2 if ecn else 0),
-        dcqcn=Dcqcn(line_rate=rate * 1e9) if rate is not None else None,
+        dcqcn=Dcqcn(line_rate=rate * 1e9).stretched(STRETCH) if rate is not None else None,
     )
     job = Job(
         verb=Verb(verb), size=size, messages=messages, qps=qps, depth=depth, attributes=attributes, seconds=seconds

@@ -6,7 +6,7 @@ with a CNP, one each `cnp_interval` and queue pair (see `qp`); this is the react
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,18 @@ class Dcqcn:
     fast_rounds: int = 5
     additive: float = 40e6
     hyper: float = 200e6
+
+    def stretched(self, times: float) -> Dcqcn:
+        """The same with all times so much longer: for a fabric whose round trips are that much longer.
+
+        The paper's are for round trips of microseconds; here they take hundreds, and a host is awake in turns.
+        """
+        return replace(
+            self,
+            cnp_interval=self.cnp_interval * times,
+            alpha_timer=self.alpha_timer * times,
+            timer=self.timer * times,
+        )
 
 
 class ReactionPoint:

@@ -111,6 +111,7 @@ class Requester:
         self._retries = limits.retries
         self._rnr_retries = limits.rnr_retries
         self._burst = most(path.mtu)
+        self._asked = 0.0  # when an acknowledgement was last asked for out of turn, or one came
         self._missed = -1  # what was asked for again because its answer was skipped
 
     @property
@@ -164,7 +165,10 @@ class Requester:
             sent, length = self._ask(work, at, out)
         else:
             room = self.limits.window - self.unacknowledged
-            sent, length = self._tell(work, at, min(room, self._burst, most_packets), out)
+            every = self.limits.ack_every
+            if now - self._asked > self._timeout / 8:  # a slow sender must not run into its own timeout
+                every, self._asked = 1, now
+            sent, length = self._tell(work, at, min(room, self._burst, most_packets), every, out)
         again = min(sent, self._furthest - self._cursor)
         self._cursor += sent
         if again > 0:
@@ -177,7 +181,7 @@ class Requester:
             self.deadline = now + self._timeout
         return length
 
-    def _tell(self, work: Work, at: int, room: int, out: Assembler) -> tuple[int, int]:
+    def _tell(self, work: Work, at: int, room: int, every: int, out: Assembler) -> tuple[int, int]:
         """Packets of a SEND or WRITE, from number `at` on: (packets, bytes)."""
         count, mtu = work.count, self.path.mtu
         op = FIRST[work.verb]
@@ -186,17 +190,16 @@ class Requester:
         last = word(last_op, self._qpn, -work.length & 3)
         alone = at == count - 1 and (at == 0 or work.immediate is not None)
         if alone or (at == 0 and op == Op.WRITE_FIRST):
-            return 1, self._headed(work, at, psn, out)
+            return 1, self._headed(work, at, psn, every, out)
         to = min(count - (work.immediate is not None), at + room)
         if at == 0:  # a SEND's first: as long as those in the middle, but with another opcode
-            ask = ACK_REQUEST if psn & self.limits.ack_every - 1 == self.limits.ack_every - 1 else 0
+            ask = ACK_REQUEST if psn & every - 1 == every - 1 else 0
             return 1, out.packet(self.path, word(op, self._qpn), psn | ask, b"", work.memory[:mtu])
         middle = word(op + 1, self._qpn)
         data = work.memory[at * mtu : to * mtu]
-        every = self.limits.ack_every
         return to - at, out.series(self.path, middle, last if to == count else middle, psn, data, to - at, every)
 
-    def _headed(self, work: Work, at: int, psn: int, out: Assembler) -> int:
+    def _headed(self, work: Work, at: int, psn: int, every: int, out: Assembler) -> int:
         """A packet with headers of its own: the first of a WRITE, the only one, or a last one with an immediate."""
         mtu, only, last = self.path.mtu, work.count == 1, at == work.count - 1
         op = FIRST[work.verb] + (4 if only else 2 if last else 0)
@@ -206,8 +209,7 @@ class Requester:
             op += 1
             extended += IMMEDIATE.pack(work.immediate)
         payload = work.memory[at * mtu : at * mtu + mtu]
-        every = self.limits.ack_every - 1
-        ask = ACK_REQUEST if last or psn & every == every else 0
+        ask = ACK_REQUEST if last or psn & every - 1 == every - 1 else 0
         return out.packet(self.path, word(op, self._qpn, -len(payload) & 3), psn | ask, extended, payload)
 
     def _ask(self, work: Work, at: int, out: Assembler) -> tuple[int, int]:
@@ -332,6 +334,7 @@ class Requester:
             self._end(work, Status.SUCCESS, now)
         if self._oldest == before:
             return
+        self._asked = now
         self._cursor = max(self._cursor, self._oldest)
         while self._reads and self._reads[0] <= self._oldest:
             self._reads.popleft()

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 from isal.isal_zlib import crc32
@@ -172,7 +173,7 @@ class Worker:
         return self._ended
 
     def report(self) -> Answer:
-        """Counters of all queue pairs together, what was dropped, and a digest of the memory."""
+        """Counters of all queue pairs together, what was dropped, a digest of the memory, the process's peak size."""
         total = Counters()
         for qp in self._qps:
             for field in fields(Counters):
@@ -181,8 +182,8 @@ class Worker:
         counters = asdict(total) | asdict(endpoint.inlet.drops)
         counters |= {"unsent": endpoint.sockets.unsent, "overrun": endpoint.sockets.dropped()}
         rates = [qp.reaction.rate for qp in self._qps if qp.reaction is not None]
-        digest = crc32(self._memory)
-        return {"counters": counters, "rates": rates, "received": self._received, "digest": digest}
+        answer = {"counters": counters, "rates": rates, "received": self._received, "digest": crc32(self._memory)}
+        return {**answer, "memory": _peak()}
 
 
 class _Plan:
@@ -202,6 +203,12 @@ class _Plan:
         at = n % self._pieces * self._size
         mine = self._memory[at : at + self._size]
         return Work(self._verb, mine, address=self._remote["address"] + at, rkey=self._remote["rkey"], swap=1)
+
+
+def _peak() -> int:
+    """The most bytes this process has held; getrusage(2) would count its parent's, too."""
+    (line,) = (row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("VmHWM:"))
+    return int(line.split()[1]) << 10
 
 
 def say(answer: Answer) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Self
 from closet.errors import DeadlineError, ProbeError
 from closet.records import Endpoint
 from closet.roce.endpoint import Attributes
+from closet.roce.requester import Limits
 from closet.roce.work import ATOMICS, Verb
 from closet.runtime.node import LiveNode
 
@@ -23,6 +24,16 @@ ANSWER = 10.0
 """Seconds a worker may take for anything but a transfer."""
 MEMORY = 256 << 20
 """Bytes of memory a worker registers at most; with more queue pairs than fit, some share theirs."""
+
+
+def limits(qps: int) -> Limits:
+    """Limits for so many queue pairs of one host: what all have on the way fits its buffers, and none times out.
+
+    With one it is 512 packets and 0.5 s, with a thousand 16 packets and 2 s: a process of a busy machine may not be
+    awake for the 67 ms that are usual.
+    """
+    window = max(16, min(512, 4096 // qps))
+    return Limits(window=window, ack_every=1 << (window // 4).bit_length() - 1, timeout=17 + qps.bit_length() // 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +59,7 @@ class Job:
     messages: int = 64
     qps: int = 1
     depth: int = 2
-    attributes: Attributes = field(default_factory=Attributes)
+    attributes: Attributes = field(default_factory=lambda: Attributes(limits=limits(1)))
     seconds: float = 30.0
 
 
@@ -63,6 +74,8 @@ class Result:
         ports: the UDP source port of each queue pair: what ECMP tells them apart by.
         sent, received: counters of the end that asked, and of the other (`closet.roce.requester.Counters`,
             `closet.roce.inlet.Drops`; `unsent` and `overrun` are packets the kernels of the ends did not take).
+        memory: peak bytes of the processes at the two ends. rate: what DCQCN allowed the slowest queue pair at the end,
+            bit/s; None without it.
         failed: the status that ended it, in libibverbs' words; None if none did.
         stalled: the state of queue pairs that were not done, where the time was over or one failed.
         intact: whether memory at the other end holds what was sent; None for verbs of which that cannot be said.
@@ -80,6 +93,8 @@ class Result:
     ports: tuple[int, ...]
     sent: dict[str, int]
     received: dict[str, int]
+    memory: tuple[int, int]
+    rate: float | None
     failed: str | None
     stalled: tuple[str, ...]
     intact: bool | None
@@ -242,6 +257,8 @@ def transfer(source: End, target: End, job: Job) -> Result:
         ports=ports,
         sent=mine["counters"],
         received=theirs["counters"],
+        memory=(mine["memory"], theirs["memory"]),
+        rate=min(mine["rates"], default=None),
         failed=ran["failed"],
         stalled=tuple(ran["stalled"]),
         intact=mine["digest"] == theirs["digest"] if comparable else None,

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
+from closet.expect.overlay import expected_tables
+from closet.expect.reach import expected_hops
 from closet.lab import Lab
-from closet.plan import Node
-from closet.plan.fabric import DEFAULT_VRF
-from closet.records import Endpoint
+from closet.plan import DEFAULT_VRF
 from closet.roce import icrc
 from closet.roce.dcqcn import Dcqcn
 from closet.roce.endpoint import Attributes
@@ -36,18 +36,17 @@ FRAME_HEAD = 14
 
 @pytest.fixture(scope="module")
 def ends(lab: Lab) -> tuple[End, End]:
-    """Two hosts of the underlay, as far apart as there are, without what an earlier test left."""
-    hosts = [h for h in lab.fabric.hosts if h.vrf == DEFAULT_VRF and h.rdma in {"none", "endpoint"}]
-    if len(hosts) < 2:
+    """Two NICs of hosts in the underlay that reach each other, over as many switches as there are between any two."""
+    hosts = {h.name for h in lab.fabric.hosts if h.vrf == DEFAULT_VRF and h.rdma in {"none", "endpoint"}}
+    routers = {
+        pair: hops
+        for pair, hops in expected_hops(lab.fabric, expected_tables(lab.fabric)).items()
+        if hops and pair[0].port and {pair[0].host, pair[1].host} <= hosts
+    }
+    if not routers:
         pytest.skip("no two hosts of the underlay with a userspace endpoint")
-    a, b = hosts[0], hosts[-1]
-    return _end(lab, a), _end(lab, b)
-
-
-def _end(lab: Lab, host: Node) -> End:
-    port = host.ports[0]
-    assert port.rail is not None
-    return End(lab[host.name], Endpoint(host.name, port.rail, port.name))
+    source, target = max(routers, key=lambda pair: max(routers[pair]))
+    return End(lab[source.host], source), End(lab[target.host], target)
 
 
 def attributes(lab: Lab, **more: Any) -> Attributes:

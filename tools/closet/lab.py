@@ -18,10 +18,11 @@ from closet.errors import ClosetError, EnvironmentFault, IntentError, UsageError
 from closet.intent import Intent
 from closet.plan import Fabric, plan
 from closet.render import render
-from closet.runtime import boot, limits
+from closet.runtime import boot, limits, microvm, rdma
 from closet.runtime.choose import choose, named
+from closet.runtime.guest import GuestNode
 from closet.runtime.node import LiveNode
-from closet.runtime.processes import cgroup_folders
+from closet.runtime.processes import born, cgroup_folders
 from closet.runtime.protocol import Build
 from closet.runtime.state import INTENT, LabFolder, LabState, labs, write_atomically
 from closet.suite import Result, run, select
@@ -108,21 +109,30 @@ def up(intent: Intent, *, runtime: str = "auto", name: str | None = None, progre
         if shutil.which("nsenter") is None:
             raise EnvironmentFault("nsenter is not installed: run `closet doctor --install`")
         chosen, why = choose(runtime)
+        speaks = rdma.choose(fabric)
+        why = ", ".join(filter(None, (why, speaks.why)))
         progress.say(why)
         state = LabState(name=intent.name, runtime=chosen.name, phase="starting", digest=digest, why=why)
+        state.backends = {k: str(v) for k, v in speaks.backends.items()}
         state.lifted = limits.low(len(fabric.nodes))
         try:
             _write(folder, fabric, text, state)
             limits.lift(state.lifted)
             progress.mark("render")
+            machines = microvm.prepare(progress.say) if speaks.machines else None
             started = chosen.create(Build(fabric, folder, progress.say, progress.mark))
-            nodes = {k: LiveNode(name=k, pid=s.pid, folder=folder.node(k)) for k, s in started.items()}
-            state.pids = {k: n.pid for k, n in nodes.items()}
-            state.born = {k: n.born for k, n in nodes.items()}
+            state.pids = {k: s.pid for k, s in started.items()}
+            state.born = {k: born(s.pid) for k, s in started.items()}
+            if machines is not None:
+                state.machines = microvm.launch(fabric, folder, started, speaks.machines, machines)
+                state.machines_born = {k: born(pid) for k, pid in state.machines.items()}
+                progress.mark("microVMs started")
+            nodes = _nodes(folder, state)
             boot.start_daemons(fabric, started, nodes)
             progress.mark("daemons")
             with Convergence(fabric, nodes) as convergence:
                 boot.raise_links(fabric, nodes)
+                rdma.attach(fabric, nodes, speaks)
                 progress.mark("links up")
                 convergence.wait()
             progress.mark("converged")
@@ -215,8 +225,22 @@ def _open(folder: LabFolder) -> Lab | None:
         return None
     if state.pids.keys() != fabric.nodes.keys():
         return None
+    return Lab(fabric, folder, state, _nodes(folder, state))
+
+
+def _nodes(folder: LabFolder, state: LabState) -> dict[str, LiveNode]:
+    """The live nodes of a lab; those that are microVMs are of that kind."""
     nodes = {k: LiveNode(name=k, pid=p, folder=folder.node(k), born=state.born[k]) for k, p in state.pids.items()}
-    return Lab(fabric, folder, state, nodes)
+    for k, machine in state.machines.items():
+        nodes[k] = GuestNode(
+            name=k,
+            pid=state.pids[k],
+            born=state.born[k],
+            folder=folder.node(k),
+            machine=machine,
+            machine_born=state.machines_born[k],
+        )
+    return nodes
 
 
 def find(name: str | None = None) -> LabFolder:

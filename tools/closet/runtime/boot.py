@@ -45,17 +45,19 @@ def phases(fabric: Fabric, node: Node) -> list[str]:
 
 
 def start_daemons(fabric: Fabric, started: Mapping[str, Started], nodes: Mapping[str, LiveNode]) -> None:
-    """Start all daemons of all nodes, phase by phase.
+    """Start all daemons of all nodes, phase by phase, and wait for those that boot by themselves.
 
     Raises:
         RuntimeFault: a daemon did not start; names the node and the last line it said.
     """
-    lines = {n.name: phases(fabric, n) for n in fabric}
+    lines = {n.name: phases(fabric, n) for n in fabric if not nodes[n.name].boots_itself}
     for i in range(3):
-        _run_everywhere({name: lines[name][i] for name in started}, started, nodes)
+        _run_everywhere({name: line[i] for name, line in lines.items()}, started, nodes)
     for channel in started.values():
         os.write(channel.stdin, b"idle\n")
         channel.close()
+    for node in nodes.values():
+        node.wait_ready()
 
 
 def _run_everywhere(
@@ -98,7 +100,7 @@ def _failed(node: LiveNode, line: str) -> RuntimeFault:
 
 
 def raise_links(fabric: Fabric, nodes: Mapping[str, LiveNode]) -> None:
-    """Set every port up."""
+    """Set the end of every cable up."""
     from pyroute2 import IPRoute
 
     for node in fabric:

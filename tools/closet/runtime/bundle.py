@@ -66,6 +66,10 @@ IDLE = ["/usr/bin/tini", "--", "sleep", "infinity"]
 """A node's first process once it runs: reaps what daemons leave behind, and nothing else."""
 
 
+VERBS = (Path("/dev/infiniband"),)
+"""Devices of RDMA verbs, on a machine that has any."""
+
+
 def own_capabilities() -> list[str]:
     """The capabilities this process may hand on: a node cannot get more than closet has."""
     for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
@@ -101,6 +105,7 @@ def config(*, hostname: str, rootfs: Path, folder: Path, netns: str, cgroup: str
             "options": ["newinstance", "ptmxmode=0666"],
         },
         {"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": ["mode=1777", "size=16m"]},  # noqa: S108
+        *({"destination": str(p), "type": "bind", "source": str(p), "options": bind} for p in VERBS if p.exists()),
         {"destination": "/etc/frr", "type": "bind", "source": str(folder / "frr"), "options": bind},
         {"destination": "/var/log/frr", "type": "bind", "source": str(folder / "log"), "options": bind},
     ]

@@ -6,7 +6,9 @@ Only the calling thread moves; setns(2) and unshare(2) are per thread for networ
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -16,6 +18,9 @@ CLONE_NEWNET = 0x40000000
 MS_REC = 0x4000
 MS_PRIVATE = 1 << 18
 MNT_DETACH = 2
+TUNSETIFF, TUNSETPERSIST = 0x400454CA, 0x400454CB
+IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x2, 0x1000, 0x4000
+"""include/uapi/linux/if_tun.h"""
 
 
 @cache
@@ -74,6 +79,20 @@ def write_sysctls(settings: dict[str, int]) -> None:
             os.write(fd, str(value).encode())
         finally:
             os.close(fd)
+
+
+def make_tap(name: str) -> None:
+    """Make a tap device in the network namespace this thread is in; it lives as long as that.
+
+    Raises:
+        OSError: no /dev/net/tun, no permission, or the name is taken.
+    """
+    fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI | IFF_VNET_HDR))
+        fcntl.ioctl(fd, TUNSETPERSIST, 1)
+    finally:
+        os.close(fd)
 
 
 def private_mounts() -> None:

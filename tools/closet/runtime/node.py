@@ -39,6 +39,9 @@ class LiveNode:
         born: when that process began (see `processes.born`), if it was seen before; left out, it is looked at now.
     """
 
+    boots_itself = False
+    """Whether its daemons are started by itself rather than by closet."""
+
     def __init__(self, *, name: str, pid: int, folder: Path, born: int | None = None) -> None:
         self.name = name
         self.pid = pid
@@ -56,6 +59,13 @@ class LiveNode:
     def alive(self) -> bool:
         """Whether the node's first process runs: that very one, since pids are used again."""
         return self.born > 0 and processes.born(self.pid) == self.born
+
+    def wait_ready(self) -> None:
+        """Return when what it starts by itself runs.
+
+        Raises:
+            ProbeError: it will not, or takes too long.
+        """
 
     @contextmanager
     def netns(self, vrf: str = "default") -> Iterator[None]:

@@ -65,6 +65,17 @@ def cgroup_folders(name: str) -> list[Path]:
     return [Path(d) for top in tops for d, _, _ in os.walk(top, topdown=False)]
 
 
+def cgroup_files(pid: int) -> list[Path]:
+    """Where to write a pid that is to be in the cgroups of this one."""
+    found = []
+    for line in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines():
+        _, controllers, path = line.split(":", 2)
+        top = CGROUPS / controllers.removeprefix("name=") if controllers else CGROUPS
+        file = top / path.lstrip("/") / "cgroup.procs"
+        found += [file] if file.exists() else []
+    return found
+
+
 def thaw(name: str) -> None:
     """Let the frozen processes of a cgroup run: where they are frozen by version 1, not even SIGKILL reaches them."""
     for folder in cgroup_folders(name):

@@ -35,6 +35,8 @@ class LabState:
         why: why this runtime, in one line.
         pids: node → the first process of the node, as the machine counts.
         lifted: settings of the machine that were raised for it, and their values before.
+        backends: host → what it speaks RDMA by (see `runtime.rdma`).
+        machines: node that is a microVM → QEMU, as the machine counts; machines_born: when that process began.
         born: node → when that process began: a pid alone may be somebody else's by now.
     """
 
@@ -47,16 +49,21 @@ class LabState:
     pids: dict[str, int] = field(default_factory=dict)
     born: dict[str, int] = field(default_factory=dict)
     lifted: dict[str, int] = field(default_factory=dict)
+    backends: dict[str, str] = field(default_factory=dict)
+    machines: dict[str, int] = field(default_factory=dict)
+    machines_born: dict[str, int] = field(default_factory=dict)
 
     def well_formed(self) -> bool:
         """Whether everything is what it should be; json.loads() does not ask."""
         words = (self.name, self.runtime, self.phase, self.digest, self.why)
-        numbers = (self.pids, self.born, self.lifted)
+        numbers = (self.pids, self.born, self.lifted, self.machines, self.machines_born)
         return (
             all(isinstance(w, str) for w in words)
             and isinstance(self.started, int | float)
             and all(isinstance(n, dict) and all(isinstance(v, int) for v in n.values()) for n in numbers)
+            and isinstance(self.backends, dict)
             and self.pids.keys() == self.born.keys()
+            and self.machines.keys() == self.machines_born.keys() <= self.pids.keys()
         )
 
 

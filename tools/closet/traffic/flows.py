@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -67,5 +68,10 @@ def _sink(node: LiveNode, target: Endpoint) -> socket.socket:
     """Something that takes the packets, so that nobody answers them with ICMP."""
     s = node.socket(socket.AF_INET, socket.SOCK_DGRAM)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    s.bind((str(target.address), ROCE_PORT))
+    try:
+        s.bind((str(target.address), ROCE_PORT))
+    except OSError as e:
+        if e.errno != errno.EADDRINUSE:  # else Soft-RoCE has the port, and takes them as well
+            s.close()
+            raise ProbeError(f"{target}: UDP {ROCE_PORT}: {e.strerror}") from None
     return s

@@ -1,0 +1,89 @@
+"""What a microVM boots from, and why there can be none."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+from closet.errors import EnvironmentFault
+from closet.intent import loads
+from closet.plan import plan
+from closet.runtime import accel, image, microvm, rdma
+
+
+def fabric(wish: str = "verbs", more: str = ""):
+    return plan(loads(f"name: x\nspines: 1\nleaves: 1\nhosts: {{per_leaf: 2, rdma: {wish}}}\n{more}"))
+
+
+def test_an_archive_is_one_that_cpio_reads(tmp_path):
+    """newc by its description: fields of 8 hexadecimal digits, everything padded to 4 bytes, folders first."""
+    data = image.archive({"init": "#!/bin/sh\n", "node/frr/frr.conf": b"\0\1\2"}, programs=("init",))
+    found, at = {}, 0
+    while at < len(data):
+        assert data[at : at + 6] == b"070701"
+        fields = [int(data[at + 6 + 8 * i : at + 14 + 8 * i], 16) for i in range(13)]
+        name = data[at + 110 : at + 110 + fields[11] - 1].decode()
+        at += (110 + fields[11] + 3) & ~3
+        found[name] = (fields[1], data[at : at + fields[6]])
+        at += (fields[6] + 3) & ~3
+    assert found == {
+        "node": (0o40755, b""),
+        "node/frr": (0o40755, b""),
+        "init": (0o100755, b"#!/bin/sh\n"),
+        "node/frr/frr.conf": (0o100644, b"\0\1\2"),
+        "TRAILER!!!": (0, b""),
+    }
+
+
+def test_the_scripts_are_sound():
+    for name in ("init", "start", "build.sh"):
+        subprocess.run(["sh", "-n", str(image.paths.labs() / "microvm" / name)], check=True)
+    compile(image.programs()["agent.py"], "agent.py", "exec")
+
+
+def test_without_a_wish_nothing_is_probed(monkeypatch):
+    monkeypatch.setattr(rdma, "soft_roce", lambda: pytest.fail("probed"))
+    assert rdma.choose(fabric("none")) == rdma.Choice({}, "")
+    assert set(rdma.choose(fabric("endpoint")).backends.values()) == {rdma.Backend.ENDPOINT}
+
+
+def test_soft_roce_where_it_works_else_microvms_else_endpoints(monkeypatch):
+    monkeypatch.setattr(rdma, "soft_roce", lambda: None)
+    assert set(rdma.choose(fabric("auto")).backends.values()) == {rdma.Backend.SOFT_ROCE}
+    monkeypatch.setattr(rdma, "soft_roce", lambda: "no such device")
+    monkeypatch.setattr(microvm, "lacks", lambda _: None)
+    mixed = rdma.choose(fabric("auto", "nodes: {h1-2: {rdma: endpoint}}"))
+    assert mixed.backends == {"h1-1": rdma.Backend.MICROVM, "h1-2": rdma.Backend.ENDPOINT}
+    assert mixed.machines == ["h1-1"]
+    monkeypatch.setattr(microvm, "lacks", lambda _: "no QEMU")
+    assert rdma.choose(fabric("auto")).why == "userspace endpoints (no Soft-RoCE: no such device; no microVMs: no QEMU)"
+    with pytest.raises(EnvironmentFault, match=r"^hosts.rdma: verbs: .*no such device.*no QEMU"):
+        rdma.choose(fabric("verbs"))
+
+
+def test_what_a_machine_lacks_is_said_with_what_to_do(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert "closet doctor --install" in (microvm.lacks(1) or "")
+    monkeypatch.setattr(shutil, "which", lambda tool: f"/usr/bin/{tool}")
+    monkeypatch.setattr(microvm.os, "access", lambda path, _: path != "/dev/net/tun")
+    assert "load the kernel module tun" in (microvm.lacks(1) or "")
+    monkeypatch.setattr(microvm.os, "access", lambda *_: True)
+    monkeypatch.setattr(microvm, "free_memory", lambda: 1000)
+    assert microvm.lacks(2) is None
+    assert "3 microVMs need 1248 MiB of memory, 1000 are free" in (microvm.lacks(3) or "")
+
+
+def test_kvm_is_used_only_where_a_guest_was_seen_to_run(monkeypatch, tmp_path):
+    monkeypatch.setenv("CLOSET_CACHE", str(tmp_path))
+    probes = []
+    monkeypatch.setattr(accel.os, "access", lambda *_: True)
+    monkeypatch.setattr(accel, "_starts", lambda ready: probes.append(ready))
+    ready = image.Image(tmp_path, tmp_path, tmp_path)
+    assert [accel.best(ready).name for _ in range(3)] == ["TCG"] * 3
+    assert len(probes) == 1
+    next(tmp_path.glob("kvm-*")).write_text("yes")
+    assert accel.best(ready).name == "KVM"
+    monkeypatch.setattr(accel.os, "access", lambda *_: False)
+    assert accel.best(ready).why == "no /dev/kvm"

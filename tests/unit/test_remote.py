@@ -1,0 +1,146 @@
+"""Sockets lent by a microVM's agent behave as sockets: the agent runs here, and its kernel is this machine's."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import select
+import socket
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from closet.errors import ProbeError
+from closet.runtime.remote import Agent
+
+AGENT = Path(__file__).parents[2] / "labs" / "microvm" / "agent.py"
+UDP = (socket.AF_INET, socket.SOCK_DGRAM, 0)
+TCP = (socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, 0)
+
+
+@pytest.fixture
+def agent():
+    spec = importlib.util.spec_from_file_location("agent", AGENT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    here, there = socket.socketpair()
+    thread = threading.Thread(target=module.Session(there).run)
+    thread.start()
+    made = Agent(here, lambda: ProbeError("gone"))
+    yield made
+    here.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
+    there.close()
+    assert not thread.is_alive()
+
+
+def test_datagrams_come_one_by_one_with_their_senders(agent):
+    with agent.open(*UDP) as a, agent.open(*UDP) as b:
+        a.bind(("127.0.0.1", 0))
+        b.bind(("127.0.0.1", 0))
+        assert a.sendto(b"one", b.getsockname()) == 3
+        assert a.sendto(b"", b.getsockname()) == 0
+        b.settimeout(5)
+        assert b.recvfrom(100) == (b"one", a.getsockname())
+        assert b.recv(100) == b""
+        a.sendto(b"longer", b.getsockname())
+        assert b.recv(4) == b"long"
+        b.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            b.recv(100)
+
+
+def test_it_is_readable_when_there_is_something_to_read(agent):
+    with agent.open(*UDP) as a, agent.open(*UDP) as b:
+        b.bind(("127.0.0.1", 0))
+        poll = select.poll()
+        poll.register(b, select.POLLIN)
+        assert poll.poll(0) == []
+        a.sendto(b"x", b.getsockname())
+        assert [fd for fd, _ in poll.poll(5000)] == [b.fileno()]
+
+
+def test_a_refused_datagram_is_an_error_both_to_whoever_reads_and_to_whoever_asks(agent):
+    with socket.socket() as taken, agent.open(*UDP) as s:
+        taken.bind(("127.0.0.1", 0))  # only to have a port nobody listens on by UDP
+        s.connect(taken.getsockname())
+        s.send(b"x")
+        poll = select.poll()
+        poll.register(s, select.POLLIN)
+        assert poll.poll(5000)
+        assert s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+        with pytest.raises(ConnectionRefusedError):
+            s.recv(1)
+
+
+@pytest.mark.parametrize(("listening", "code"), [(True, 0), (False, errno.ECONNREFUSED)])
+def test_a_stream_is_writable_once_it_is_decided_whether_it_connects(agent, listening, code):
+    with socket.socket() as server, agent.open(*TCP) as s:
+        server.bind(("127.0.0.1", 0))
+        if listening:
+            server.listen()
+        assert s.connect_ex(server.getsockname()) in {0, errno.EINPROGRESS}
+        poll = select.poll()
+        poll.register(s, select.POLLOUT)
+        assert poll.poll(5000)
+        assert s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == code
+
+
+def test_a_stream_that_nobody_answers_does_not_become_writable(agent):
+    with socket.socket() as server, ExitStack() as stack:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        # A full queue of connections drops whoever comes next.
+        for _ in range(4):
+            s = stack.enter_context(agent.open(*TCP))
+            assert s.connect_ex(server.getsockname()) in {0, errno.EINPROGRESS}
+        poll = select.poll()
+        poll.register(s, select.POLLOUT)
+        assert poll.poll(50) == []
+
+
+def test_a_unix_stream_carries_both_ways_and_ends(agent, tmp_path):
+    with socket.socket(socket.AF_UNIX) as server, agent.open(socket.AF_UNIX, socket.SOCK_STREAM, 0) as s:
+        server.bind(str(tmp_path / "s"))
+        server.listen()
+        s.settimeout(5)
+        s.connect(str(tmp_path / "s"))
+        peer, _ = server.accept()
+        s.sendall(b"question")
+        assert peer.recv(100) == b"question"
+        peer.sendall(b"a" * 300_000)
+        peer.close()
+        got = b""
+        while more := s.recv(1 << 16):
+            got += more
+        assert got == b"a" * 300_000
+
+
+def test_options_files_and_names(agent, tmp_path):
+    (tmp_path / "f").write_bytes(b"\0\xff")
+    assert agent.ask("read", str(tmp_path / "f")) == b"\0\xff"
+    assert agent.ask("index", "lo") == socket.if_nametoindex("lo")
+    with agent.open(*UDP) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        assert s.getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST) == 1
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+
+
+def test_what_the_kernel_refuses_is_the_same_error_here(agent):
+    with pytest.raises(FileNotFoundError):
+        agent.ask("read", "/nowhere")
+    with agent.open(*UDP) as s, pytest.raises(OSError, match="Cannot assign requested address"):
+        s.bind(("192.0.2.1", 0))
+
+
+def test_when_the_guest_is_gone_so_are_its_sockets(agent):
+    s = agent.open(*UDP)
+    s.settimeout(5)
+    agent._stream.shutdown(socket.SHUT_RDWR)
+    with pytest.raises((ProbeError, OSError)):
+        s.recv(1)
+    with pytest.raises(ProbeError, match="gone"):
+        agent.ask("index", "lo")
+    s.close()

@@ -1,0 +1,171 @@
+"""A node with a kernel of its own: a microVM in the node's container."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+import subprocess
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from closet.errors import ProbeError
+from closet.runtime import processes
+from closet.runtime.node import LiveNode
+from closet.runtime.remote import Agent
+
+Socket = socket.socket
+"""Inside GuestNode `socket` is a method."""
+GATEWAY, GUEST = "169.254.0.1", "169.254.0.2"
+"""The two ends of the management link, between the node's container and its microVM (RFC 3927: nobody routes these)."""
+AGENT_PORT = 1
+"""Where the agent listens, once the microVM's daemons run and its links are up."""
+CONSOLE = "console.log"
+"""In the node's folder: what the kernel and the first program of the microVM said."""
+CONTROL = "/run/closet-ssh"
+"""Where, in the node's container, the one SSH connection to the microVM is shared by all that need one."""
+SSH = [
+    *("ssh", "-q", "-S", CONTROL, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
+    *("-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=5", "-l", "root"),
+]
+
+
+class GuestNode(LiveNode):
+    """A microVM: its kernel is reached by an agent in it, its commands over SSH, its cables from outside.
+
+    Args:
+        machine: QEMU, as the machine counts. machine_born: when that process began.
+    """
+
+    boots_itself = True
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        pid: int,
+        folder: Path,
+        machine: int,
+        born: int | None = None,
+        machine_born: int | None = None,
+    ) -> None:
+        super().__init__(name=name, pid=pid, folder=folder, born=born)
+        self.machine = machine
+        self.machine_born = processes.born(machine) if machine_born is None else machine_born
+        self._session: Agent | None = None
+        self._lock = threading.Lock()
+
+    def alive(self) -> bool:
+        """Whether both its container and its microVM run."""
+        return super().alive() and self.machine_born > 0 and processes.born(self.machine) == self.machine_born
+
+    def wait_ready(self, seconds: float = 180.0) -> None:
+        """Return when its daemons run and its links are up; see `LiveNode.wait_ready`."""
+        again = Retrying(stop=stop_after_delay(seconds), wait=wait_fixed(0.05), retry=retry_if_exception_type(OSError))
+        try:
+            again(self.agent, timeout=0.5)
+        except RetryError:
+            raise ProbeError(
+                f"{self.name}: its microVM is not ready after {seconds:g} s; last on its console: {self.last_words()}"
+            ) from None
+
+    def last_words(self, lines: int = 2) -> str:
+        """The last lines of its console."""
+        try:
+            text = (self.folder / CONSOLE).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return "it has no console"
+        said = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+        return " | ".join(said[-lines:]) or "its console is empty"
+
+    def _gone(self) -> ProbeError:
+        if not super().alive():
+            return super()._gone()
+        state = "does not answer" if self.alive() else "ended"
+        return ProbeError(f"{self.name}: its microVM {state}; last on its console: {self.last_words()}")
+
+    def stream(self, port: int, timeout: float) -> Socket:
+        """A TCP connection to the microVM over its management link, from inside the node's container.
+
+        SSH is on port 22, so whatever takes a socket (netmiko, paramiko) can drive the microVM: user root, no password.
+
+        Raises:
+            OSError: nobody listens there (yet). ProbeError: the node is gone.
+        """
+        with self.netns():
+            s = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            s.settimeout(timeout)
+            s.connect((GUEST, port))
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            s.settimeout(None)
+        except BaseException:
+            s.close()
+            raise
+        return s
+
+    def agent(self, timeout: float = 20.0) -> Agent:
+        """The session of this process with the agent.
+
+        Raises:
+            OSError: it is not there (yet). ProbeError: the node is gone.
+        """
+        with self._lock:
+            if self._session is None or not self._session.alive:
+                if not self.alive():
+                    raise self._gone()
+                self._session = Agent(self.stream(AGENT_PORT, timeout), self._gone)
+            return self._session
+
+    def _ask(self) -> Agent:
+        try:
+            return self.agent()
+        except OSError:
+            raise self._gone() from None
+
+    def socket(
+        self, family: int = socket.AF_INET, kind: int = socket.SOCK_DGRAM, proto: int = 0, *, vrf: str = "default"
+    ) -> Socket:
+        """A socket of the microVM's kernel; see `LiveNode.socket`."""
+        return self._ask().open(family, kind, proto)
+
+    def connect(self, path: str, timeout: float) -> Socket:
+        """A connection to a UNIX socket in the microVM; see `LiveNode.connect`."""
+        s = self._ask().open(socket.AF_UNIX, socket.SOCK_STREAM, 0)
+        try:
+            s.connect(path)
+        except BaseException:
+            s.close()
+            raise
+        s.settimeout(timeout)
+        return s
+
+    def index(self, port: str, *, vrf: str = "default") -> int:
+        """The index of an interface in the microVM; see `LiveNode.index`."""
+        return int(self._ask().ask("index", port))
+
+    def read(self, path: str, *, vrf: str = "default") -> str:
+        """A file of the microVM; see `LiveNode.read`."""
+        data: bytes = self._ask().ask("read", path)
+        return data.decode()
+
+    def argv(self, command: Sequence[str], *, terminal: bool = False, vrf: str = "default") -> list[str]:
+        """The command line that runs `command` in the microVM; see `LiveNode.argv`."""
+        self._share_connection()
+        how = ["-t"] if terminal else ["-T"]
+        return [*super().argv([*SSH, "-o", "ControlMaster=no", *how, GUEST, "--", shlex.join(command)])]
+
+    def _share_connection(self) -> None:
+        """Have one SSH connection that others join: a new one each time would cost a second without KVM."""
+        inside = super().argv
+        if subprocess.run(
+            inside([*SSH, "-O", "check", GUEST]), stdin=subprocess.DEVNULL, capture_output=True, check=False
+        ).returncode:
+            (self.root / CONTROL.lstrip("/")).unlink(missing_ok=True)
+            master = [*SSH, "-o", "ControlMaster=yes", "-o", "ControlPersist=yes", "-f", "-N", GUEST]
+            quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            if subprocess.run(inside(master), **quiet, check=False, cwd=os.sep).returncode:  # type: ignore[call-overload]
+                raise self._gone()

@@ -1,0 +1,206 @@
+"""Microvms: nodes with a kernel of their own, as processes of the node's own container.
+
+QEMU joins the container's network and pid namespaces and its cgroup, and nothing else: its program and files are the
+machine's. So it ends with the container, whichever runtime made that, and needs no image of its own. Every NIC is a
+tap, spliced to the container's end of the cable in both directions (tc-mirred(8)): no bridge, no address, no hop.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from closet.errors import RuntimeFault
+from closet.plan import Fabric, Node
+from closet.runtime import image, netns
+from closet.runtime.accel import Accelerator, best
+from closet.runtime.boot import phases
+from closet.runtime.guest import CONSOLE, GATEWAY, GUEST
+from closet.runtime.image import Image
+from closet.runtime.processes import cgroup_files
+from closet.runtime.protocol import Started
+from closet.runtime.state import LabFolder
+
+QEMU = "qemu-system-x86_64"
+MEMORY = 320
+"""MiB of a guest: enough for FRR and Soft-RoCE."""
+OVERHEAD = 96
+"""MiB beside them that QEMU takes, translated code included."""
+MANAGEMENT_MAC = "02:c1:ff:ff:ff:ff"
+CABLE = "closet-"
+"""What a tap is called, a number follows: 0 is the management link, then the ports in order."""
+ETH_P_ALL = 3
+JOIN = 'pid=$1; while shift && [ "$1" != -- ]; do echo $$ >"$1"; done; shift; exec nsenter -t "$pid" -n -p -- "$@"'
+"""Join cgroups, then namespaces, and run something there: pid, files to write a pid to, --, the command."""
+QUIET = {"net.ipv6.conf.all.disable_ipv6": 1, "net.ipv6.conf.default.disable_ipv6": 1}
+"""Of the container: only the guest may say anything on the cables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """What all microVMs of a lab have in common."""
+
+    image: Image
+    accelerator: Accelerator
+    memory: int = MEMORY
+
+
+def lacks(count: int) -> str | None:
+    """Why so many microVMs cannot run here, and what to do, in a few words; None if they can."""
+    if shutil.which(QEMU) is None:
+        return f"{QEMU} is not installed: run `closet doctor --install`"
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        return "there is no /dev/net/tun: load the kernel module tun"
+    if image.cached() is None and (tool := next((t for t in image.TOOLS if shutil.which(t) is None), None)):
+        return f"their kernel is not built, and {tool} not installed: run `closet doctor --install`"
+    need, free = count * (MEMORY + OVERHEAD), free_memory()
+    if need > free:
+        return f"{count} microVMs need {need} MiB of memory, {free} are free: end something, or have fewer of them"
+    return None
+
+
+def free_memory() -> int:
+    """MiB that new processes can have without swapping."""
+    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) >> 10
+    return 0
+
+
+def prepare(say: Callable[[str], None]) -> Machines:
+    """Have ready what microVMs need.
+
+    Raises:
+        EnvironmentFault: their image cannot be built.
+    """
+    ready = image.ensure(say)
+    return Machines(ready, best(ready))
+
+
+def launch(
+    fabric: Fabric, folder: LabFolder, started: Mapping[str, Started], names: Iterable[str], machines: Machines
+) -> dict[str, int]:
+    """Start the microVMs of these nodes; name → QEMU's pid, as the machine counts. They boot by themselves.
+
+    Raises:
+        RuntimeFault: QEMU did not start; says why.
+    """
+    return {name: _launch(fabric, fabric[name], folder.node(name), started[name].pid, machines) for name in names}
+
+
+def _launch(fabric: Fabric, node: Node, folder: Path, pid: int, machines: Machines) -> int:
+    space = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with netns.inside(space):
+            netns.write_sysctls(QUIET)
+            _splice(node)
+    finally:
+        os.close(space)
+    (folder / CONSOLE).touch()
+    initrd = os.memfd_create("initrd")
+    try:
+        with machines.image.initrd.open("rb") as base, open(initrd, "wb", closefd=False) as out:
+            shutil.copyfileobj(base, out)
+            out.write(image.archive(_files(fabric, node, folder), programs=("init",)))
+        command = _qemu(node, folder, machines, initrd)
+        # A process may only leave for another pid namespace by a child, and QEMU's -daemonize makes that an orphan,
+        # which the container's first process adopts.
+        done = subprocess.run(
+            ["sh", "-c", JOIN, "sh", str(pid), *map(str, cgroup_files(pid)), "--", *command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            pass_fds=[initrd],
+            cwd=folder,
+            timeout=60.0,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise RuntimeFault(f"{node.name}: QEMU did not start in 60 s") from None
+    finally:
+        os.close(initrd)
+    machine = _machine(pid)
+    if done.returncode != 0 or machine is None:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise RuntimeFault(f"{node.name}: QEMU: {said[-1] if said else 'it ended at once'}")
+    return machine
+
+
+def _machine(pid: int) -> int | None:
+    """The QEMU among the children of a container's first process."""
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split():
+        if Path(f"/proc/{child}/cmdline").read_bytes().startswith(QEMU.encode()):
+            return int(child)
+    return None
+
+
+def _splice(node: Node) -> None:
+    """Make the taps: one to the container itself, for management, and one for each port, which takes all it has."""
+    from pyroute2 import IPRoute
+
+    with IPRoute() as ipr:
+
+        def tap(number: int, mtu: int) -> int:
+            netns.make_tap(f"{CABLE}{number}")
+            index = socket.if_nametoindex(f"{CABLE}{number}")
+            ipr.link("set", index=index, mtu=mtu, state="up")
+            return index
+
+        management = tap(0, 1500)
+        ipr.addr("add", index=management, address=GATEWAY, prefixlen=30)
+        ipr.neigh("replace", ifindex=management, dst=GUEST, lladdr=MANAGEMENT_MAC, state="permanent")
+        for number, port in enumerate(node.ports, 1):
+            cable, inside = socket.if_nametoindex(port.name), tap(number, port.mtu)
+            for index, other in ((cable, inside), (inside, cable)):
+                ipr.tc("add", "ingress", index, "ffff:")
+                ipr.tc(
+                    "add-filter",
+                    "u32",
+                    index,
+                    parent=0xFFFF0000,
+                    protocol=ETH_P_ALL,
+                    target=0,
+                    keys=["0x0/0x0+0"],
+                    action={"kind": "mirred", "direction": "egress", "action": "redirect", "ifindex": other},
+                )
+
+
+def _files(fabric: Fabric, node: Node, folder: Path) -> dict[str, bytes | str]:
+    """What a microVM finds in /node, and the program it begins with."""
+    recipe = image.programs()
+    nics = [("mgmt", MANAGEMENT_MAC), *((p.name, p.mac) for p in node.ports)]
+    up = "".join(f"ip link set {p.name} up\n" for p in node.ports)
+    daemons = "".join(f"{line} || exit 1\n" for line in phases(fabric, node))
+    return {
+        "init": recipe.pop("init"),
+        **{f"node/{name}": content for name, content in recipe.items()},
+        **{f"node/frr/{p.name}": p.read_bytes() for p in sorted((folder / "frr").iterdir()) if p.is_file()},
+        "node/hostname": node.name,
+        "node/ports": "".join(f"{mac} {name}\n" for name, mac in nics),
+        "node/boot": daemons + up,
+        "node/rdma": "".join(f"{p.name}\n" for p in node.ports),
+    }
+
+
+def _qemu(node: Node, folder: Path, machines: Machines, initrd: int) -> list[str]:
+    nics = []
+    macs = [(MANAGEMENT_MAC, 1500), *((p.mac, p.mtu) for p in node.ports)]
+    for n, (mac, mtu) in enumerate(macs):
+        nics += ["-netdev", f"tap,id=n{n},ifname={CABLE}{n},script=no,downscript=no"]
+        nics += ["-device", f"virtio-net-pci,netdev=n{n},mac={mac},host_mtu={mtu},romfile="]
+    console = str(folder / CONSOLE).replace(",", ",,")
+    return [
+        *(QEMU, "-name", node.name, "-machine", "pc", *machines.accelerator.options),
+        *("-smp", "1", "-m", str(machines.memory), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+        *("-kernel", str(machines.image.kernel), "-initrd", f"/proc/self/fd/{initrd}"),
+        *("-append", f"console=ttyS0 quiet panic=-1 net.ifnames=0 mitigations=off {machines.accelerator.words}"),
+        *("-drive", f"file={machines.image.root},format=raw,if=virtio,readonly=on,file.locking=off"),
+        *("-chardev", f"file,id=console,path={console}", "-serial", "chardev:console"),
+        *nics,
+        "-daemonize",
+    ]

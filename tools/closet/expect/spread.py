@@ -33,11 +33,12 @@ def _switches(fabric: Fabric, vrf: str) -> dict[Fan, Round]:
     streams = []
     fans = []
     pairs = list(_far_pairs(fabric, vrf))
-    # One leaf for each tells of every tenant, where they are many.
-    for source, target in pairs[: 1 if vrf != DEFAULT_VRF and len(fabric.tenants) > MOST_TENANTS else None]:
+    # Where tenants are many, one leaf for each and fewer flows tell as much of them.
+    many = vrf != DEFAULT_VRF and len(fabric.tenants) > MOST_TENANTS
+    for source, target in pairs[: 1 if many else None]:
         leaf = fabric[fabric[source.host].port(source.port or "").peer]
         ports = tuple(p.name for p in fabric.uplinks(leaf))
-        flows = FLOWS_A_PATH * len(ports) * max(above // 2, 1)
+        flows = (FLOWS_A_PATH // 4 if many else FLOWS_A_PATH * max(above // 2, 1)) * len(ports)
         if len(ports) > 1:
             streams.append(Stream(source, target, flows))
             fans.append(Fan(leaf.name, ports, flows, vrf))

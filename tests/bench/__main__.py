@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.bench.measure import CLOSET, HERE, Floor, Up, idle_cpu, median, memory_a_node, plan_and_render, timed
+from tests.bench.tenants import pairs
 
 
 @dataclass
@@ -88,6 +89,17 @@ def reach(case: str) -> Iterator[Figure]:
         yield Figure(case, "all pairs of 64 hosts, whole command", took, "s", 3)
 
 
+def tenants(case: str) -> Iterator[Figure]:
+    """32 tenants on 8 leaves and 64 hosts; the matrix of all their endpoints; a thousand tenants on paper."""
+    with Up(intent(case, pairs(spines=4, leaves=8, per_leaf=8, tenants=32))) as lab:
+        yield Figure(case, "32 tenants, 64 hosts, up and proven", lab.seconds, "s", 45)
+        checks = ("--only", "matrix", "--only", "reach")
+        took = median(lambda: timed(*CLOSET, "check", *checks, env=lab.env), 3)
+        yield Figure(case, "64 hosts x ICMP, TCP, UDP, command", took, "s", 10)
+    seconds, _ = plan_and_render(intent(case, pairs(spines=8, leaves=128, per_leaf=16, tenants=1000)))
+    yield Figure(case, "plan and render 1000 tenants", seconds, "s", 10)
+
+
 def plan(case: str) -> Iterator[Figure]:
     """A thousand switches and eight thousand hosts, as files."""
     words = "pods: 10\nsuperspines: 16\nspines: 8\nleaves: 90\nhosts: {per_leaf: 9}"
@@ -123,6 +135,7 @@ CASES: dict[str, Callable[[str], Iterator[Figure]]] = {
     "f28": fabric,
     "f100": fabric,
     "idle": idle,
+    "tenants": tenants,
     "reach": reach,
     "clab": containerlab,
     "f500": fabric,

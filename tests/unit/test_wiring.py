@@ -116,6 +116,16 @@ def test_every_cable_is_there_once_and_no_port_twice(wiring: Wiring):
     assert named <= {f"{n.name}:{p.name}" for n in fabric for p in n.ports}
 
 
+@pytest.mark.parametrize(
+    "words", ["", "hosts: {routes: aggregates}\n", "hosts: {rdma: endpoint}\nlinks: {mtu: 1500}\n"]
+)
+def test_what_is_written_down_of_a_lab_is_read_back(words):
+    intent = loads(SPINE_LEAF + words)
+    again = Intent.model_validate_json(intent.model_dump_json())
+    assert plan(again) == plan(intent)
+    assert again.model_dump_json() == intent.model_dump_json()
+
+
 @given(intent=infer)
 def test_a_fabric_of_counts_named_cable_by_cable_is_the_same(intent: Intent):
     fabric = plan(intent)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, StringConstraints, model_serializer, model_validator
 
 from closet.intent.tenants import Peering, Tenant, VrfName
 from closet.intent.wiring import Wiring
@@ -15,7 +15,9 @@ MAX_NODES = 20_000
 """Switches and hosts of one fabric."""
 
 COUNTS = ("pods", "superspines", "planes", "spines", "leaves", "groups", "rails")
-"""The words that say how many there are of what."""
+"""The words that say how many there are of what; `wiring` goes without them."""
+INNER_COUNTS = {"hosts": ("per_leaf", "per_pair", "per_group", "nics"), "links": ("parallel",)}
+"""Such words inside others."""
 
 
 class Hosts(Words):
@@ -43,7 +45,7 @@ class Hosts(Words):
     @model_validator(mode="after")
     def _one_way_to_attach(self) -> Self:
         given = self.attached_by()
-        if len(given) > 1 or not (given or self.routes):
+        if len(given) > 1 or not self.model_fields_set:
             got = " and ".join(given) or "none"
             msg = f"exactly one of per_leaf, per_pair and per_group is needed, got {got}"
             raise ValueError(msg)
@@ -205,6 +207,16 @@ class Intent(Words):
                 raise ValueError(why)
         return self
 
+    @model_serializer(mode="wrap")
+    def _without_counts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """With a `wiring`, defaults that nobody gave would contradict it when they are read again."""
+        said: dict[str, Any] = handler(self)
+        if self.wiring is not None:
+            said = {k: v for k, v in said.items() if k not in COUNTS}
+            for part in INNER_COUNTS.keys() & said.keys():
+                said[part] = {k: v for k, v in said[part].items() if k not in INNER_COUNTS[part]}
+        return said
+
     @property
     def has_spines(self) -> bool:
         """Whether anything is above the leaves."""
@@ -234,9 +246,9 @@ def _shape_errors(i: Intent) -> list[tuple[bool, str]]:
 def _wiring_errors(i: Intent) -> list[tuple[bool, str]]:
     """What says how many there are does not go with what says who they are."""
     given = [k for k in COUNTS if k in i.model_fields_set]
-    for part, words in (("hosts", i.hosts), ("links", i.links)):
-        counts = [k for k in ("per_leaf", "per_pair", "per_group", "nics", "parallel") if k in words.model_fields_set]
-        given += [f"{part}.{k}" for k in counts if part in i.model_fields_set]
+    for part in sorted(INNER_COUNTS.keys() & i.model_fields_set):
+        words = getattr(i, part)
+        given += [f"{part}.{k}" for k in INNER_COUNTS[part] if k in words.model_fields_set]
     return [
         (bool(given), f"wiring says who is there and on what; {' and '.join(given)} does not go with it"),
         (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from closet.errors import IntentError
-from closet.intent import load
+from closet.intent import Intent, load, loads
+from closet.plan import plan
 
 
 def _refusal(path) -> str:
@@ -64,3 +65,19 @@ def test_a_configuration_that_cannot_be_read_is_named(tmp_path, given, why):
     path = tmp_path / "lab.yaml"
     path.write_text(f"name: x\nleaves: 2\nnodes:\n  leaf1: {{config: {given}}}\n")
     assert _refusal(path) == f"{path}: nodes.leaf1.config: {why}, expected an frr.conf"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "leaves: 2\nnodes: {'leaf*': {ecmp: {hash: l3}}, leaf1: {asn: 65001}, 'leaf?': {extra: 'a'}}\n",
+        "wiring: {leaves: [a], hosts: [b], links: [[a, b]]}\nnodes: {'*': {ecmp: {seed: 1}}}\n",
+        "leaves: 2\ntenants: {red: {hosts: [h1-1]}, blue: {hosts: [h2-1]}}\npeerings: [{from: red, to: blue}]\n",
+    ],
+)
+def test_what_is_said_is_read_back(words):
+    """As `closet up` writes it down: defaults that nobody gave would contradict a wiring, and one override another."""
+    intent = loads(f"name: x\n{words}")
+    again = Intent.model_validate_json(intent.said())
+    assert plan(again) == plan(intent)
+    assert again.said() == intent.said()

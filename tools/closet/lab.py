@@ -102,7 +102,7 @@ def up(intent: Intent, *, runtime: str = "auto", name: str | None = None, progre
     progress.mark("plan")
     folder = LabFolder(intent.name)
     with folder.locked():
-        text = intent.model_dump_json()
+        text = intent.said()
         digest = hashlib.sha256(text.encode()).hexdigest()
         if (running := _already(folder, digest, runtime, progress)) is not None:
             return running

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv4Network
 
 from closet.expect.overlay import expected_tables
+from closet.expect.routes import next_hops
 from closet.plan import DEFAULT_VRF, Fabric, Node, Port, Role
 from closet.records import Fib, Knock
 
@@ -56,15 +56,8 @@ def _arrives(fabric: Fabric, fibs: Mapping[str, Fib], source: Node, target: Node
     """Whether a packet to a node's loopback arrives there whichever equal-cost path it takes."""
     if source is target:
         return True
-    ports = _next_hops(fibs[source.name], target.loopback)
+    ports = next_hops(fibs[source.name], target.loopback)
     return bool(ports) and all(_arrives(fabric, fibs, fabric[source.port(p).peer], target) for p in ports)
-
-
-def _next_hops(fib: Fib, address: IPv4Address) -> frozenset[str]:
-    """The ports of the longest prefix that holds an address; none where there is none."""
-    lengths = sorted({prefix.prefixlen for prefix in fib}, reverse=True)
-    nets = (IPv4Network((int(address) >> (32 - n) << (32 - n), n)) for n in lengths)
-    return next((fib[net] for net in nets if net in fib), frozenset())
 
 
 def _doors() -> list[tuple[str, int]]:

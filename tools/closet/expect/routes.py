@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 from closet.plan import Fabric, Link, Node, Role
 from closet.plan.fabric import TIER
@@ -137,3 +137,10 @@ class _Spread:
         if to.is_host:  # a shared AS number is no loop: the leaf overrides it
             return self._fabric.host_routes == "aggregates"
         return (origin or by.role is not Role.LEAF) and to.asn not in as_path
+
+
+def next_hops(fib: Fib, address: IPv4Address) -> frozenset[str]:
+    """The ways out by the longest prefix that holds an address; none where there is none."""
+    lengths = sorted({prefix.prefixlen for prefix in fib}, reverse=True)
+    nets = (IPv4Network((int(address) >> (32 - n) << (32 - n), n)) for n in lengths)
+    return next((fib[net] for net in nets if net in fib), frozenset())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from closet.expect.reach import allowed
+from closet.expect.routes import expected_fibs, next_hops
 from closet.plan import DEFAULT_VRF, Fabric, Node, Role
-from closet.records import Endpoint, Fan, Pair, Round, Stream
+from closet.records import Endpoint, Fan, Fib, Pair, Round, Stream
 
 FLOWS_A_PATH = 256
 """Flows for each path of a set: with these, a healthy hash stays well within the bound that is judged by."""
@@ -19,12 +20,13 @@ MOST_SOURCES = 32
 def expected_spread(fabric: Fabric) -> dict[Fan, Round]:
     """Fan → the round of streams that must spread over it: in the underlay, and in every tenant."""
     rounds: dict[Fan, Round] = {}
+    fibs = expected_fibs(fabric)
     for vrf in (DEFAULT_VRF, *fabric.tenants):
-        rounds |= {**_switches(fabric, vrf), **_hosts(fabric, vrf)}
+        rounds |= {**_switches(fabric, fibs, vrf), **_hosts(fabric, vrf)}
     return rounds
 
 
-def _switches(fabric: Fabric, vrf: str) -> dict[Fan, Round]:
+def _switches(fabric: Fabric, fibs: Mapping[str, Fib], vrf: str) -> dict[Fan, Round]:
     """From leaves, to a leaf half the fabric away (in another pod, where there is one), over every tier.
 
     Each stream leaves its host by one NIC, as a QP does, so all of it reaches that NIC's leaf.
@@ -37,16 +39,26 @@ def _switches(fabric: Fabric, vrf: str) -> dict[Fan, Round]:
     many = vrf != DEFAULT_VRF and len(fabric.tenants) > MOST_TENANTS
     for source, target in pairs[: 1 if many else None]:
         leaf = fabric[fabric[source.host].port(source.port or "").peer]
-        ports = tuple(p.name for p in fabric.uplinks(leaf))
+        ports = _ways(fabric, fibs, leaf, target)
         flows = (FLOWS_A_PATH // 4 if many else FLOWS_A_PATH * max(above // 2, 1)) * len(ports)
         if len(ports) > 1:
             streams.append(Stream(source, target, flows))
             fans.append(Fan(leaf.name, ports, flows, vrf))
     for spine in fabric.role(Role.SPINE):
         ports = tuple(p.name for p in fabric.uplinks(spine))
-        if len(ports) > 1 and len(streams) == len(pairs) > 0:
+        taken = {_ways(fabric, fibs, spine, s.target) for s in streams}
+        upwards = {ways for ways in taken if set(ways) & set(ports)}
+        if len(ports) > 1 and upwards == {ports} and len(streams) == len(pairs):
             fans.append(Fan(spine.name, ports, vrf=vrf))
     return dict.fromkeys(fans, Round(tuple(streams)))
+
+
+def _ways(fabric: Fabric, fibs: Mapping[str, Fib], switch: Node, target: Endpoint) -> tuple[str, ...]:
+    """The ports a switch sends by to a NIC: to its address or, in a tenant, to the VTEP of its leaf."""
+    host = fabric[target.host]
+    address = target.address if host.vrf == DEFAULT_VRF else fabric[host.port(target.port or "").peer].loopback
+    ways = next_hops(fibs[switch.name], address)
+    return tuple(p.name for p in switch.ports if p.name in ways)
 
 
 def _hosts(fabric: Fabric, vrf: str) -> dict[Fan, Round]:

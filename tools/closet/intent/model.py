@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, StringConstraints, model_serializer, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from closet.intent.tenants import Peering, Tenant, VrfName
 from closet.intent.wiring import Wiring
@@ -207,15 +207,9 @@ class Intent(Words):
                 raise ValueError(why)
         return self
 
-    @model_serializer(mode="wrap")
-    def _without_counts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """With a `wiring`, defaults that nobody gave would contradict it when they are read again."""
-        said: dict[str, Any] = handler(self)
-        if self.wiring is not None:
-            said = {k: v for k, v in said.items() if k not in COUNTS}
-            for part in INNER_COUNTS.keys() & said.keys():
-                said[part] = {k: v for k, v in said[part].items() if k not in INNER_COUNTS[part]}
-        return said
+    def said(self) -> str:
+        """What was said, as JSON, and no defaults: those of an override would override others."""
+        return self.model_dump_json(exclude_unset=True)
 
     @property
     def has_spines(self) -> bool:

@@ -162,7 +162,7 @@ class L3Vni:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One endpoint that tries to talk to another: by "TCP" or "UDP", to the RoCEv2 port.
+    """One endpoint that tries to talk to another: by "ICMP", or by "TCP" or "UDP" to the RoCEv2 port.
 
     Attributes:
         between: the VRFs of source and target, as a person would say it.

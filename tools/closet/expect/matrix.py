@@ -7,8 +7,7 @@ from closet.expect.reach import expected_hops
 from closet.plan import DEFAULT_VRF, Fabric
 from closet.records import Endpoint, Pair, Probe
 
-PROTOCOLS = ("TCP", "UDP")
-"""Beside ICMP, by which `reach` asks the same pairs."""
+PROTOCOLS = ("ICMP", "TCP", "UDP")
 ALLOWED = frozenset({"answered"})
 DENIED = frozenset({"silent"})
 TAKEN = frozenset({"silent", "another answered"})

@@ -1,8 +1,8 @@
-"""Who can talk to whom by TCP and UDP: every pair tried, and the one that answers says who it is.
+"""Who can talk to whom by ICMP, TCP and UDP: every pair tried, and the one that answers says who it is.
 
-Both go to the RoCEv2 port. A UDP probe counts where it arrives, answered or not: a leak in one direction is a leak.
-Each source's answers from those it may reach show that its silence elsewhere means something; who may reach nobody
-must get an echo from its leaf.
+TCP and UDP go to the RoCEv2 port. An ICMP or UDP probe counts where it arrives, answered or not: a leak in one
+direction is a leak. Each source's answers from those it may reach show that its silence elsewhere means something;
+who may reach nobody must get an echo from its leaf.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from closet.plan import Fabric
 from closet.records import Endpoint, Outcome, Probe
 from closet.runtime.node import LiveNode
 from closet.traffic.flows import ROCE_PORT
-from closet.traffic.ping import answered_by_leaf
+from closet.traffic.ping import answered_by_leaf, reach
 
 NUMBERS = struct.Struct("!4sII")
 """What is said: ASK or TELL, and the numbers of source and target among the endpoints."""
@@ -56,7 +56,7 @@ def matrix(
     """
     endpoints = list(dict.fromkeys(e for p in expected for e in (p.source, p.target)))
     index = {e: i for i, e in enumerate(endpoints)}
-    found: dict[Probe, str] = {}
+    found = _icmp(fabric, nodes, expected)
     for protocol, attempt in (("UDP", _Udp), ("TCP", _Tcp)):
         probes = {(index[p.source], index[p.target]): p for p in expected if p.protocol == protocol}
         may = {k for k, p in probes.items() if "answered" in expected[p]}
@@ -66,6 +66,13 @@ def matrix(
     wrong = [p for p, what in found.items() if what not in expected[p]][:MOST_EXPLAINED]
     hops = {p: last_hop(fabric, nodes, p.source, p.target) for p in wrong}
     return {p: Outcome(what, hops.get(p, "")) for p, what in found.items()}
+
+
+def _icmp(fabric: Fabric, nodes: Mapping[str, LiveNode], expected: Mapping[Probe, frozenset[str]]) -> dict[Probe, str]:
+    probes = {(p.source, p.target): p for p in expected if p.protocol == "ICMP"}
+    some, none = frozenset({1}), frozenset[int]()
+    answers = reach(fabric, nodes, {pair: some if "answered" in expected[p] else none for pair, p in probes.items()})
+    return {p: "silent" if answers[pair] is None else "answered" for pair, p in probes.items()}
 
 
 def _control(

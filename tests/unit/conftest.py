@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -126,14 +127,19 @@ def intents(draw):
 
 @st.composite
 def wirings(draw):
-    """Leaves under any spines, hosts on any leaves, over any number of cables, some with ports."""
-    spines = [f"s{i}" for i in range(draw(st.integers(1, 3)))]
+    """Leaves under any spines or joined with one another, hosts on any leaves, over any number of cables."""
+    spines = [f"s{i}" for i in range(draw(st.integers(0, 3)))]
     leaves = [f"l{i}" for i in range(draw(st.integers(1, 4)))]
     hosts = [f"h{i}" for i in range(draw(st.integers(1, 4)))]
     some = st.sets
-    pairs = [(s, leaf) for leaf in leaves for s in sorted({"s0"} | draw(some(st.sampled_from(spines))))]
-    pairs += [(s, leaves[0]) for s in spines if s not in {a for a, _ in pairs}]
-    pairs += [(leaf, h) for h in hosts for leaf in sorted(draw(some(st.sampled_from(leaves), min_size=1)))]
+    mesh = list(combinations(leaves, 2))
+    if spines:
+        mesh = sorted(draw(some(st.sampled_from(mesh)))) if mesh else []
+        pairs = [(s, leaf) for leaf in leaves for s in sorted({"s0"} | draw(some(st.sampled_from(spines))))]
+        pairs += [(s, leaves[0]) for s in spines if s not in {a for a, _ in pairs}]
+    else:
+        pairs = []
+    pairs += mesh + [(leaf, h) for h in hosts for leaf in sorted(draw(some(st.sampled_from(leaves), min_size=1)))]
     pairs += draw(st.lists(st.sampled_from(pairs), max_size=2))
     links = []
     for i, (a, b) in enumerate(draw(st.permutations(pairs))):

@@ -101,6 +101,16 @@ def test_a_vpc_says_what_it_keeps_apart(tmp_path):
     }
 
 
+def test_leaves_may_be_joined_without_spines(tmp_path):
+    mesh = {"links": [{"leaf1": {"port": "l2/E1/9"}, "leaf2": {"port": "l1/E1/9"}}]}
+    documents = [d for d in BASE if "s1" not in d["metadata"]["name"]]
+    file = tmp_path / "f.yaml"
+    file.write_text(yaml.safe_dump_all([*documents, document("Connection", "l1--l2", mesh=mesh)]))
+    text = write(convert([file], name="x"))
+    assert yaml.safe_load(text)["wiring"]["links"][-1] == ["l2:eth9", "l1:eth9"]
+    assert plan(loads(text)).summary() == "2 leaves, 4 hosts, 6 links"
+
+
 FLAG = st.sampled_from([None, True, False])
 
 

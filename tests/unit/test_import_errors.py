@@ -77,6 +77,13 @@ ERRORS = {
         [*BASE, fabric_link("x", "l1/E1/8", "l2/E1/8")],
         "spine.port: l1 is a server-leaf, allowed: a spine",
     ),
+    "a spine in a mesh": (
+        [
+            *BASE,
+            document("Connection", "x", mesh={"links": [{"leaf1": {"port": "l1/E1/9"}, "leaf2": {"port": "s1/E1/9"}}]}),
+        ],
+        "Connection x: spec.mesh.links[0].leaf2.port: s1 is a spine, allowed: a leaf",
+    ),
     "a port twice": (
         [*BASE, server_link("x", "h1/p3", "l1/E1/1")],
         "switch.port: l1/E1/1 is used by Connection h1-l1 already, allowed: one link a port",

@@ -85,6 +85,17 @@ wiring:
     assert fabric["s1"].asn == fabric["s2"].asn != fabric["s3"].asn
 
 
+def test_leaves_may_be_joined_without_spines():
+    """The first leaf of two is the upper end: one end has to wait for the other to connect."""
+    text = "name: x\nwiring: {leaves: [b, a], hosts: [h, i], links: [[a, b], [b, a], [a, h], [i, b]]}\n"
+    fabric = plan(loads(text))
+    assert _links(fabric) == ["b:eth1 a:eth1", "b:eth2 a:eth2", "a:eth3 h:eth1", "b:eth3 i:eth1"]
+    assert [p.name for p in fabric.uplinks(fabric["a"])] == ["eth1", "eth2"]
+    assert [p.name for p in fabric.downlinks(fabric["b"])] == ["eth3"]
+    assert [n for n in "ab" if fabric.leads_up(fabric[n], fabric[n].port("eth1"))] == ["a"]
+    assert fabric.host_routes == "aggregates"
+
+
 def test_nodes_override_by_name():
     text = SPINE_LEAF + "nodes: {s1: {asn: 65100, loopback: 10.255.7.1}, s2: {asn: 65100}}\n"
     fabric = plan(loads(text))
@@ -150,6 +161,7 @@ def test_a_fabric_of_counts_named_cable_by_cable_is_the_same(intent: Intent):
     ]
 
 
+ALLOWED = "superspine to spine, spine to leaf, leaf to host, leaf to another leaf"
 ERRORS = {
     "a name in two tiers": (
         "spines: [a], leaves: [b, a], hosts: [c], links: [[a, b]]",
@@ -169,11 +181,11 @@ ERRORS = {
     ),
     "two spines": (
         "spines: [a, b], leaves: [c], hosts: [d], links: [[a, b]]",
-        "wiring.links[0]: a is a spine and b a spine, allowed: superspine to spine, spine to leaf, leaf to host",
+        f"wiring.links[0]: a is a spine and b a spine, allowed: {ALLOWED}",
     ),
     "a host on a spine": (
         "spines: [a], leaves: [c], hosts: [d], links: [[d, a]]",
-        "wiring.links[0]: a is a spine and d a host, allowed: superspine to spine, spine to leaf, leaf to host",
+        f"wiring.links[0]: a is a spine and d a host, allowed: {ALLOWED}",
     ),
     "a host alone": (
         "leaves: [a], hosts: [b, c], links: [[a, b]]",
@@ -187,9 +199,25 @@ ERRORS = {
         "spines: [s, t], leaves: [a], hosts: [h], links: [[s, a], [a, h]]",
         "wiring.links: t joins nothing, allowed: one cable or more downwards",
     ),
+    "a mesh with a hole": (
+        "leaves: [a, b, c], hosts: [h], links: [[a, b], [c, b], [a, h]]",
+        "wiring.links: a and c are not joined and meet at no switch above them, allowed: one of both",
+    ),
+    "a leaf beside a mesh": (
+        "leaves: [a, b, c], hosts: [h], links: [[a, b], [c, h]]",
+        "wiring.links: b and c are not joined and meet at no switch above them, allowed: one of both",
+    ),
+    "a leaf on leaves alone": (
+        "spines: [s], leaves: [a, b], hosts: [h], links: [[s, a], [a, b], [b, h]]",
+        "wiring.links: b is on no spine, allowed: one cable or more",
+    ),
+    "a cable to itself": (
+        "leaves: [a], hosts: [h], links: [[a, a], [a, h]]",
+        f"wiring.links[0]: a is a leaf and a a leaf, allowed: {ALLOWED}",
+    ),
     "leaves that do not meet": (
         "spines: [s, t], leaves: [a, b], hosts: [h], links: [[s, a], [t, b], [a, h], [b, h]]",
-        "wiring.links: a and b meet at no switch above them, allowed: one or more in common",
+        "wiring.links: a and b are not joined and meet at no switch above them, allowed: one of both",
     ),
     "a leaf alone": (
         "leaves: [a, b], hosts: [h], links: [[a, h]]",

@@ -64,8 +64,6 @@ class Cabling:
                 raise obj.wrong((), f"exactly one of {', '.join(KINDS)} is needed, got {got}")
             if others:
                 left.leave(obj, (others[0],))
-            elif connection.mesh is not None:
-                left.leave(obj, ("mesh",), why="leaves are joined by spines here")
             else:
                 self.cables += self._cables(obj, connection)
 
@@ -82,6 +80,14 @@ class Cabling:
                 self._check_role(obj, (*at, "spine"), spine.device, spine=True)
                 self._check_role(obj, (*at, "leaf"), leaf.device, spine=False)
                 yield Cable(obj.name, spine, leaf)
+        if connection.mesh is not None:
+            for i, between in enumerate(connection.mesh.links):
+                at = ("mesh", "links", i)
+                one = self._end(obj, (*at, "leaf1"), between.leaf1, Switch)
+                other = self._end(obj, (*at, "leaf2"), between.leaf2, Switch)
+                self._check_role(obj, (*at, "leaf1"), one.device, spine=False)
+                self._check_role(obj, (*at, "leaf2"), other.device, spine=False)
+                yield Cable(obj.name, one, other)
         if connection.unbundled is not None:
             at = ("unbundled", "link")
             link_ = connection.unbundled.link

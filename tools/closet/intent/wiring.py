@@ -31,5 +31,5 @@ class Wiring(Words):
     hosts: Annotated[tuple[Name, ...], Field(min_length=1)]
     """Hosts, each on one leaf or several."""
     links: Annotated[tuple[tuple[End, End], ...], Field(min_length=1)]
-    """Cables between neighbouring tiers, the ends in any order: `[leaf1:eth49, spine1]`. An end that
+    """Cables between neighbouring tiers or two leaves, the ends in any order: `[leaf1:eth49, spine1]`. An end that
     names no port gets the next free one of `links.ports`."""

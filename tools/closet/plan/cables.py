@@ -40,6 +40,7 @@ class _Layer:
                 if name in self._role:
                     raise self._wrong(f"{word}[{i}]", f"{name!r} is there already, allowed: a name no other node has")
                 self._role[name] = role
+        self._place = {name: i for i, name in enumerate(self._role)}
         self._links = [self._link(i, ends) for i, ends in enumerate(wiring.links)]
         self._check_ports()
         self._check_everyone_is_joined()
@@ -77,13 +78,14 @@ class _Layer:
                 raise self._wrong(f"links[{i}]", f"{end}: no node {name!r}, allowed: a name of wiring")
             if port in RESERVED:
                 raise self._wrong(f"links[{i}]", f"{end}: no port can be called {port!r}, allowed: another name")
-        if TIER[self._role[a]] < TIER[self._role[b]]:
+        if (TIER[self._role[a]], -self._place[a]) < (TIER[self._role[b]], -self._place[b]):
             a, a_port, b, b_port = b, b_port, a, a_port
-        if TIER[self._role[a]] - TIER[self._role[b]] != 1:
+        mesh = a != b and self._role[a] is self._role[b] is Role.LEAF
+        if TIER[self._role[a]] - TIER[self._role[b]] != 1 and not mesh:
             raise self._wrong(
                 f"links[{i}]",
                 f"{a} is a {self._role[a]} and {b} a {self._role[b]}, "
-                f"allowed: superspine to spine, spine to leaf, leaf to host",
+                f"allowed: superspine to spine, spine to leaf, leaf to host, leaf to another leaf",
             )
         return (a, a_port), (b, b_port)
 
@@ -98,9 +100,10 @@ class _Layer:
                     )
 
     def _check_everyone_is_joined(self) -> None:
-        """No node without a cable, and none that only hangs on what is below it."""
-        lowers = {b for _, (b, _) in self._links}
+        """No node without a cable, and none that only hangs on what is below or beside it."""
+        lowers = {b for (a, _), (b, _) in self._links if self._role[a] is not self._role[b]}
         uppers = {a for (a, _), _ in self._links}
+        joined = uppers | {b for _, (b, _) in self._links}
         top = next(role for role, _, names in self._tiers if names)
         for name, role in self._role.items():
             if role is not top and name not in lowers:
@@ -108,19 +111,32 @@ class _Layer:
                 raise self._wrong("links", f"{name} is on no {above}, allowed: one cable or more")
             if role is not Role.HOST and role is not Role.LEAF and name not in uppers:
                 raise self._wrong("links", f"{name} joins nothing, allowed: one cable or more downwards")
-            if role is Role.LEAF and name not in lowers and name not in uppers:
+            if name not in joined:
                 raise self._wrong("links", f"{name} joins nothing, allowed: one cable or more")
 
     def _check_leaves_meet(self) -> None:
-        """Every two leaves have something above them in common: leaves are no transit, so there is no other way."""
+        """Every two leaves are joined or have something above them in common, since no leaf is transit for others.
+
+        Only rails, with neither spines nor cables between leaves, are apart by design.
+        """
         above: dict[str, set[str]] = {n: set() for n in self._role}
+        beside: dict[str, set[str]] = {n: {n} for n in self._role}
         for (a, _), (b, _) in sorted(self._links, key=lambda ends: -TIER[self._role[ends[0][0]]]):
-            above[b] |= {a} | above[a]
-        leaves = [n for n, role in self._role.items() if role is Role.LEAF and above[n]]
-        alike = {frozenset(above[leaf]): leaf for leaf in reversed(leaves)}
-        for (one, a), (other, b) in combinations(alike.items(), 2):
-            if not one & other:
-                raise self._wrong("links", f"{b} and {a} meet at no switch above them, allowed: one or more in common")
+            if self._role[a] is self._role[b]:
+                beside[a].add(b)
+                beside[b].add(a)
+            else:
+                above[b] |= {a} | above[a]
+        leaves = [n for n, role in self._role.items() if role is Role.LEAF]
+        mesh = any(len(beside[leaf]) > 1 for leaf in leaves)
+        alike = {(frozenset(above[n]), n if mesh else ""): n for n in reversed(leaves) if mesh or above[n]}
+        for ((one, _), a), ((other, _), b) in combinations(alike.items(), 2):
+            if not one & other and a not in beside[b]:
+                first, second = sorted((a, b), key=leaves.index)
+                raise self._wrong(
+                    "links",
+                    f"{first} and {second} are not joined and meet at no switch above them, allowed: one of both",
+                )
 
     def _wrong(self, place: str, what: str) -> IntentError:
         return IntentError(f"{self._intent.name}: wiring.{place}: {what}")

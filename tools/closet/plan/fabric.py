@@ -234,16 +234,17 @@ class Fabric:
         return len({p.peer for p in host.ports}) > 1
 
     def leads_up(self, node: Node, port: Port) -> bool:
-        """Whether a port is the lower end of its link."""
-        return TIER[self[port.peer].role] > TIER[node.role]
+        """Whether a port is the lower end of its link; between two leaves that is the later one's."""
+        peer = self[port.peer]
+        return (TIER[peer.role], -peer.number) > (TIER[node.role], -node.number)
 
     def downlinks(self, node: Node) -> list[Port]:
         """Ports towards the hosts, in order."""
         return [p for p in node.ports if TIER[self[p.peer].role] < TIER[node.role]]
 
     def uplinks(self, node: Node) -> list[Port]:
-        """Ports towards the top, in order."""
-        return [p for p in node.ports if self.leads_up(node, p)]
+        """Ports towards the top and, in a mesh, to other leaves: all that leads away from the hosts below."""
+        return [p for p in node.ports if TIER[self[p.peer].role] >= TIER[node.role]]
 
     def summary(self) -> str:
         """One line: what is in it."""

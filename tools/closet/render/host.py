@@ -57,16 +57,17 @@ def sysctl_conf(node: Node) -> str:
 
 def nftables_conf(fabric: Fabric, node: Node) -> str:
     """What may reach a switch itself, and what a host of the underlay may send, as an nft(8) ruleset."""
-    uplinks = {p.name for p in fabric.uplinks(node)}
+    uplinks = fabric.uplinks(node)
+    lower = {p.name for p in uplinks if fabric.leads_up(node, p)}
     peers = [(p, p.address.ip) for p in (_far_end(fabric, port) for port in node.ports) if p.address is not None]
     return TEMPLATES.get_template("nftables.conf.j2").render(
-        uplinks=[] if fabric.numbered else sorted(uplinks),
+        connecting=[] if fabric.numbered else sorted(lower),
         # In a VRF of its own device, what arrives on a port has come in by that device, too.
         peers=[
-            ([p.peer_port] + ([p.vrf] if p.vrf != DEFAULT_VRF else []), ip, p.peer_port in uplinks) for p, ip in peers
+            ([p.peer_port] + ([p.vrf] if p.vrf != DEFAULT_VRF else []), ip, p.peer_port in lower) for p, ip in peers
         ],
         vteps=fabric.pools.loopbacks if fabric.vrfs(node) else None,
-        vxlan_ports=sorted(uplinks),
+        vxlan_ports=sorted(p.name for p in uplinks),
         host_ports=host_ports(fabric, node, DEFAULT_VRF),
     )
 

@@ -145,20 +145,25 @@ def _of_leaf(fabric: Fabric, node: Node) -> Policy:
         ],
         "TO-HOST": [DEFAULT] if with_default else _fabric_space(fabric)[1:],
     }
-    up = Group("UP", fabric.uplinks(node), accept=down_list, announce="OWN")
+    ups = fabric.uplinks(node)
+    up = [
+        Group("UP", [p for p in ups if fabric.leads_up(node, p)], accept=down_list, announce="OWN"),
+        Group("MESH", [p for p in ups if not fabric.leads_up(node, p)], accept=down_list, announce="OWN", passive=True),
+    ]
     hosts = _group_of_hosts(fabric, down, lists)
     hosts.announce = "TO-HOST"
     # Hosts with one AS number between them would take each other's /32s for loops.
     hosts.as_override = fabric.shared_host_asn and not with_default
-    underlay = Instance([up, hosts], networks=[f"{node.loopback}/32"], aggregate=node.block)
+    underlay = Instance([*up, hosts], networks=[f"{node.loopback}/32"], aggregate=node.block)
     tenants = [_tenant(fabric, node, tenant, lists) for tenant in fabric.vrfs(node)]
     maps = _maps(lists)
-    if shared and up.ports:
+    if shared and ups:
         # Of VIPs it shares, a leaf hears from the spines too. Those it must not tell on as its own, or it becomes
         # a way between spines when links fail.
         next(m for m in maps if m.name == "OWN").matches.insert(0, DIRECT)
     if fabric.tenants:
-        up.evpn = ("EVPN", "EVPN-OWN")
+        for group in up:
+            group.evpn = ("EVPN", "EVPN-OWN")
         maps += [RouteMap("EVPN", [TYPE_5]), RouteMap("EVPN-OWN", [DIRECT, TYPE_5])]
     if any(g.originate_default == "REMOTE" for t in tenants for g in t.groups):
         maps.append(RouteMap("REMOTE", [REMOTE]))

@@ -22,6 +22,8 @@ LEAST = 560.0
 """Least width for the fabric."""
 ENTRY = 62.0
 """Width of one rail in the legend."""
+BOW = 44.0
+"""How far a link between boxes of one row is drawn upwards; it gets half as high."""
 HOVERED = 800
 """Links up to which each is wide enough to be hovered and shows a dot at its ports."""
 
@@ -158,19 +160,26 @@ def _spread(wires: list[_Wire]) -> None:
 
 
 def _line(wire: _Wire, *, hovered: bool) -> str:
-    place = {
-        "x1": wire.x[0],
-        "y1": wire.upper.y + wire.upper.h,
-        "x2": wire.x[1],
-        "y2": wire.lower.y,
-    }
     title = element("title", text(wire.title))
     classes = f"link {wire.kind}".strip()
     if not hovered:
-        return element("line", title, class_=classes, **place)
-    return element(
-        "g", title, element("line", class_="hit", **place), element("line", class_=classes, **place), class_="wire"
-    )
+        return _stroke(wire, classes, title)
+    return element("g", title, _stroke(wire, "hit"), _stroke(wire, classes), class_="wire")
+
+
+def _stroke(wire: _Wire, classes: str, *inside: str) -> str:
+    """A link as a straight line or, between boxes of one row, a bow over what is between them."""
+    (x1, y1), (x2, y2) = _ends(wire)
+    if wire.upper.y != wire.lower.y:
+        return element("line", *inside, class_=classes, x1=x1, y1=y1, x2=x2, y2=y2)
+    bow = f"M{x1:.1f} {y1:.1f}Q{(x1 + x2) / 2:.1f} {y1 - BOW:.1f} {x2:.1f} {y2:.1f}"
+    return element("path", *inside, class_=classes, d=bow)
+
+
+def _ends(wire: _Wire) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Where a link meets its boxes: below the upper and above the lower, or above both of one row."""
+    level = wire.upper.y == wire.lower.y
+    return (wire.x[0], wire.upper.y + (0 if level else wire.upper.h)), (wire.x[1], wire.lower.y)
 
 
 def _layer(lines: list[str]) -> str:
@@ -186,7 +195,7 @@ def _layer(lines: list[str]) -> str:
 
 def _dots(wire: _Wire) -> Iterator[str]:
     """The ports at both ends of a link, as large as their neighbours allow."""
-    for end, box, y in ((0, wire.upper, wire.upper.y + wire.upper.h), (1, wire.lower, wire.lower.y)):
+    for end, (box, (_, y)) in enumerate(zip((wire.upper, wire.lower), _ends(wire), strict=True)):
         if box.size is not SMALL and box.kind != "stack":
             r = min(2.4, wire.room[end] * 0.4)
             yield element("circle", cx=wire.x[end], cy=y, r=r, class_=f"end-dot {wire.kind}".strip())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from closet.cli.show import Spinner, as_json, table
 from closet.errors import UsageError
 from closet.intent import load
 from closet.intent.schema import intent_schema
-from closet.plan import Fabric, plan
+from closet.plan import DEFAULT_VRF, Fabric, Node, plan
+from closet.plan.tenant import Space
 
 MARK = ".closet-render"
 """A file that says a folder was written here, and may be written again."""
@@ -31,15 +33,45 @@ def plan_command(intent: Path, json_: bool) -> None:
         return
     click.echo(f"{fabric.name}: {fabric.summary()}, MTU {fabric.mtu}")
     rows = (
-        (n.name, n.role, n.asn, n.loopback, n.block or "", " ".join(f"{p.name}→{p.peer}" for p in n.ports[:6]))
+        (n.name, n.role, n.asn, n.loopback, _block_or_tenant(n), " ".join(f"{p.name}→{p.peer}" for p in n.ports[:6]))
         for n in fabric
     )
-    table(("node", "role", "AS", "loopback", "block", "ports"), rows)
+    table(("node", "role", "AS", "loopback", "block or tenant" if fabric.tenants else "block", "ports"), rows)
+    if fabric.tenants:
+        table(("tenant", "VNI", "route target", "subnet", "prefix", "hosts", "leaves"), _tenant_rows(fabric))
+    for p in fabric.peerings:
+        ways = {permit.one_way for permit in p.permits}
+        click.echo(
+            f"{p.one} {'→' if ways == {True} else '↔'} {p.other}: {_say(p.exported(p.one))} {_say(p.exported(p.other))}"
+        )
+
+
+def _block_or_tenant(node: Node) -> str:
+    """What tells most of a node's addresses: a leaf's block, the tenant a host is in."""
+    return str(node.block) if node.block else node.vrf if node.vrf != DEFAULT_VRF else ""
+
+
+def _tenant_rows(fabric: Fabric) -> Iterator[tuple[object, ...]]:
+    for t in fabric.tenants.values():
+        for s in t.subnets:
+            words = [w for w, on in (("isolated", s.isolated), ("restricted", s.restricted)) if on]
+            name = " ".join([s.name, *words])
+            yield t.name, t.vni, t.route_target, name, s.prefix or "of its leaves", len(s.hosts), len(t.leaves)
+
+
+def _say(space: Space) -> str:
+    return f"[{' '.join(map(str, space[:3]))}{' ...' if len(space) > 3 else ''}]"
 
 
 def _data(fabric: Fabric) -> dict[str, object]:
-    links = [[f"{k.a}:{k.a_port}", f"{k.b}:{k.b_port}"] for k in fabric.links]
-    return {"name": fabric.name, "mtu": fabric.mtu, "nodes": [asdict(n) for n in fabric], "links": links}
+    return {
+        "name": fabric.name,
+        "mtu": fabric.mtu,
+        "nodes": [asdict(n) for n in fabric],
+        "links": [[f"{k.a}:{k.a_port}", f"{k.b}:{k.b_port}"] for k in fabric.links],
+        "tenants": [asdict(t) for t in fabric.tenants.values()],
+        "peerings": [asdict(p) for p in fabric.peerings],
+    }
 
 
 @click.command("render")

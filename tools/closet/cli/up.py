@@ -10,7 +10,7 @@ import click
 from closet.cli.show import Spinner, as_json, since_start, table
 from closet.intent import load
 from closet.lab import Lab, Progress, up
-from closet.plan import Fabric, Node
+from closet.plan import DEFAULT_VRF, Fabric, Node
 from closet.suite import Result
 
 PHASES = {"nodes": "nodes", "daemons": "daemons", "converged": "converged", "proven": "proven"}
@@ -61,6 +61,7 @@ def _screen(lab: Lab, timings: dict[str, float]) -> None:
 def _row(fabric: Fabric, node: Node) -> tuple[object, ...]:
     if node.is_host:
         links = " ".join(f"{p.name}→{p.peer} {p.rail}" for p in node.ports[:4])
+        links += f", {node.vrf}" if node.vrf != DEFAULT_VRF else ""
         links += f" ... {len(node.ports)} in all" if len(node.ports) > 4 else ""
     else:
         links = f"{len(fabric.uplinks(node))} up, {len(fabric.downlinks(node))} down" + (

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from closet.plan.fabric import Fabric, Node, Role
+from closet.plan.fabric import DEFAULT_VRF, Fabric, Node, Role
 from closet.report.layout import SMALL, Box, layout, numbers_of, rails
 from closet.report.mermaid import mermaid
 from closet.report.svg import ROOT, STATES, element, rail_class, style, text
@@ -21,7 +21,7 @@ HEADER = 92.0
 LEAST = 560.0
 """Least width for the fabric."""
 ENTRY = 62.0
-"""Width of one rail in the legend."""
+"""Least width of one entry of the legend."""
 BOW = 44.0
 """How far a link between boxes of one row is drawn upwards; it gets half as high."""
 HOVERED = 800
@@ -96,10 +96,14 @@ class _Picture:
     def _wires(self, rail: Mapping[str, int]) -> list[_Wire]:
         where = {n.name: b for b in self.boxes for n in b.nodes}
         nic = {(h.name, p.name): i for h in self.fabric.hosts for i, p in enumerate(h.ports)}
+        tenants = list(self.fabric.tenants)  # their colours tell more than those of rails
         wires = []
         for link in self.fabric.links:
             number = rail.get(link.a, nic.get((link.b, link.b_port), 0))
             kind = rail_class(number) if self.fabric[link.b].is_host else ""
+            if tenants and kind:
+                vrf = self.fabric[link.b].vrf
+                kind = rail_class(tenants.index(vrf)) if vrf in tenants else ""
             title = f"{link.a}:{link.a_port} - {link.b}:{link.b_port}"
             wires.append(_Wire(where[link.a], where[link.b], kind, title))
         _spread(wires)
@@ -249,6 +253,7 @@ def _tooltip(node: Node, marks: Mapping[str, str], box: Box) -> str:
     address = "VIP" if node.is_host else "loopback"
     head = f"{node.name}: {node.role}" + (f", {marks[node.name]}" if node.name in marks else "")
     facts = [f"AS {node.asn}", f"{address} {node.loopback}"] + ([f"block {node.block}"] if node.block else [])
+    facts += [f"tenant {node.vrf}"] if node.vrf != DEFAULT_VRF else []
     ports = [f"{p.name}{f' {p.rail}' if p.rail else ''} - {p.peer}:{p.peer_port}" for p in node.ports]
     return "; ".join([head, *facts, *ports]) if box.kind == "stack" else "\n".join([head, *facts, *ports])
 
@@ -267,15 +272,16 @@ def _header(fabric: Fabric, facts: str) -> Iterator[str]:
 
 
 def _legend(fabric: Fabric, x: float, y: float, width: float) -> list[str]:
-    """The colours of rails, or of NICs, in lines no wider than the fabric; none where there is one colour."""
+    """The colours of tenants, of rails, or of NICs, in lines no wider than the fabric; none where there is one."""
     rail = rails(fabric)
-    word = "rail" if rail else "NIC"
     many = max(rail.values()) + 1 if rail else max((len(h.ports) for h in fabric.hosts), default=0)
-    each = int(width // ENTRY)
-    lines = [range(first, min(first + each, many)) for first in range(0, many, each)] if many > 1 else []
+    names = list(fabric.tenants) or [f"{'rail' if rail else 'NIC'} {i + 1}" for i in range(many)]
+    entry = max([ENTRY, *(26 + 6.5 * len(name) for name in names)])
+    each = int(width // entry)
+    lines = [range(first, min(first + each, len(names))) for first in range(0, len(names), each)]
     return [
-        element("g", *(_entry(f"{word} {i + 1}", i, x + ENTRY * n, y + 20 * row) for n, i in enumerate(line)))
-        for row, line in enumerate(lines)
+        element("g", *(_entry(text(names[i]), i, x + entry * n, y + 20 * row) for n, i in enumerate(line)))
+        for row, line in enumerate(lines if fabric.tenants or many > 1 else [])
     ]
 
 

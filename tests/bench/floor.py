@@ -20,7 +20,7 @@ from closet.intent import load
 from closet.plan import Fabric, plan
 from closet.render import render
 from closet.render.host import sysctls
-from closet.runtime import boot, netns, rootfs
+from closet.runtime import boot, limits, netns, rootfs
 from closet.runtime.bundle import BOOT
 from closet.runtime.node import LiveNode
 from closet.runtime.oci import lay_cables
@@ -38,6 +38,8 @@ def main(intent: str) -> None:
     """Bring the floor up, say how long it took, and wait to be told to go."""
     fabric = plan(load(Path(intent)))
     base = rootfs.ensure(print)
+    low = limits.low(len(fabric.nodes))
+    limits.lift(low)
     with tempfile.TemporaryDirectory() as folder:
         _files(fabric, Path(folder))
         spaces = {n.name: netns.new_netns(sysctls(n)) for n in fabric}
@@ -63,6 +65,7 @@ def main(intent: str) -> None:
                 p.kill()
             for p in shells.values():
                 p.wait()
+            limits.restore(low)
 
 
 def _files(fabric: Fabric, folder: Path) -> None:

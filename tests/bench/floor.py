@@ -20,7 +20,7 @@ from closet.intent import load
 from closet.plan import Fabric, plan
 from closet.render import render
 from closet.render.host import sysctls
-from closet.runtime import boot, limits, netns, rootfs
+from closet.runtime import boot, cables, limits, netns, rootfs
 from closet.runtime.bundle import BOOT
 from closet.runtime.node import LiveNode
 from closet.runtime.oci import lay_cables
@@ -53,7 +53,7 @@ def main(intent: str) -> None:
             }  # type: ignore[union-attr]
             boot.start_daemons(fabric, started, nodes)
             with Convergence(fabric, nodes) as convergence:
-                boot.raise_links(fabric, nodes)
+                cables.raise_links(fabric, nodes)
                 late = convergence.wait()
             print(
                 json.dumps({"seconds": since_start(), "late": sorted(late), "pids": [n.pid for n in nodes.values()]}),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from ipaddress import IPv4Network
 from types import TracebackType
 
@@ -12,13 +11,15 @@ from closet.errors import ProbeError
 from closet.expect import expected_tables
 from closet.observe import kernel
 from closet.observe.events import RouteMonitor
-from closet.observe.vty import ask
+from closet.observe.vty import ask_json
 from closet.plan import Fabric, Node
-from closet.runtime.boot import Advertiser
+from closet.runtime.cables import Advertiser, let_speak, listens_first
 from closet.runtime.node import LiveNode
 
 QUIET = 10.0
 """Seconds without any route change after which more waiting tells nothing new."""
+HEARD_BY = 2.0
+"""Seconds for the upper ends of links to hear the lower ones."""
 FIRST_REPEAT = 0.05
 """Seconds after which router advertisements are repeated, then after twice as long each time."""
 
@@ -77,14 +78,34 @@ class Convergence:
     def _introduce(self, advertiser: Advertiser) -> None:
         """Let every upper end know the lower one before that connects: else it refuses, and a second is lost.
 
-        A daemon answers a question after what had reached it before: zebra has then passed on whom it heard,
-        and bgpd has taken note.
+        The upper ends only listen so far (`raise_links`); they speak when all of them know, or after `HEARD_BY`.
         """
-        advertiser.send(upper=False)
-        for daemon in ("zebra", "bgpd"):
-            for switch in self._fabric.switches:
-                with suppress(ProbeError):  # a daemon that is not there is a check's finding
-                    ask(self._nodes[switch.name], daemon, "show version")
+        deaf = {
+            node.name: names
+            for node in self._fabric.switches
+            if (names := {p.name for p in node.ports if listens_first(self._fabric, node, p)})
+        }
+        deadline = time.monotonic() + HEARD_BY
+        while deaf and time.monotonic() < deadline:
+            advertiser.send(upper=False)
+            deaf = {name: left for name, ports in deaf.items() if (left := self._unknown(name, ports))}
+        let_speak(self._fabric, self._nodes)
+
+    def _unknown(self, name: str, ports: set[str]) -> set[str]:
+        """Those of a node's ports whose neighbour bgpd does not know: it is Idle until it does."""
+        try:
+            vrfs = ask_json(self._nodes[name], "bgpd", "show bgp vrf all summary json")
+        except ProbeError:  # a daemon that is not there is a check's finding
+            return set()
+        idle = {
+            peer
+            for vrf in vrfs.values()
+            for family in vrf.values()
+            if isinstance(family, dict)
+            for peer, told in family.get("peers", {}).items()
+            if told["state"] == "Idle"
+        }
+        return ports & idle
 
     def _converged(self, name: str) -> bool:
         try:

@@ -18,7 +18,7 @@ from closet.errors import ClosetError, EnvironmentFault, IntentError, UsageError
 from closet.intent import Intent
 from closet.plan import Fabric, plan
 from closet.render import render
-from closet.runtime import boot, limits, microvm, rdma
+from closet.runtime import boot, cables, limits, microvm, rdma
 from closet.runtime.choose import choose, named
 from closet.runtime.guest import GuestNode
 from closet.runtime.node import LiveNode
@@ -131,7 +131,7 @@ def up(intent: Intent, *, runtime: str = "auto", name: str | None = None, progre
             boot.start_daemons(fabric, started, nodes)
             progress.mark("daemons")
             with Convergence(fabric, nodes) as convergence:
-                boot.raise_links(fabric, nodes)
+                cables.raise_links(fabric, nodes)
                 rdma.attach(fabric, nodes, speaks)
                 progress.mark("links up")
                 convergence.wait()

@@ -1,21 +1,18 @@
-"""From nodes that exist to daemons that run and links that are up, in the order that is fastest.
+"""From nodes that exist to daemons that run, in the order that is fastest.
 
-Daemons start phase by phase, as many at once as there are cores; links rise only then, so no daemon sees a
-neighbour come and go; and each end says at once who it is (a router advertisement), which is what
-unnumbered BGP waits for.
+Daemons start phase by phase, as many at once as there are cores; links rise only then (`cables`), so no daemon
+sees a neighbour come and go.
 """
 
 from __future__ import annotations
 
 import os
 import selectors
-import socket
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 
 from closet.errors import RuntimeFault
-from closet.plan import DEFAULT_VRF, Fabric, Node, Port
+from closet.plan import Fabric, Node
 from closet.render.vrf import NETNS_OPTION, SCRIPT
 from closet.runtime.node import LiveNode
 from closet.runtime.protocol import Started
@@ -97,64 +94,3 @@ def _failed(node: LiveNode, line: str) -> RuntimeFault:
     return RuntimeFault(
         f"{node.name}: {line.split(' && ')[-1].split()[0]} did not start: {said[-1] if said else 'it said nothing'}"
     )
-
-
-def raise_links(fabric: Fabric, nodes: Mapping[str, LiveNode]) -> None:
-    """Set the end of every cable up."""
-    from pyroute2 import IPRoute
-
-    for node in fabric:
-        for vrf, ports in by_vrf(fabric, node).items():
-            with nodes[node.name].netns(vrf), IPRoute() as ipr:
-                for port in ports:
-                    ipr.link("set", index=socket.if_nametoindex(port.name), state="up")
-
-
-def by_vrf(fabric: Fabric, node: Node) -> dict[str, list[Port]]:
-    """VRF → the ports a node has in it; a host has all of its in one, its own."""
-    found: dict[str, list[Port]] = {}
-    for port in node.ports:
-        found.setdefault(DEFAULT_VRF if node.is_host else port.vrf, []).append(port)
-    return found
-
-
-class Advertiser:
-    """Sends router advertisements (RFC 4861) out of every port that can send.
-
-    zebra sends its own at most once a second; unnumbered BGP does not begin before it has heard one.
-    """
-
-    MESSAGE = bytes([134, 0, 0, 0, 64, 0]) + bytes(10)
-    """Type, code, checksum (the kernel's), hop limit 64, no flags, lifetime 0, no reachable or retransmit time."""
-
-    def __init__(self, fabric: Fabric, nodes: Mapping[str, LiveNode]) -> None:
-        self._lower: list[tuple[socket.socket, int]] = []
-        self._upper: list[tuple[socket.socket, int]] = []
-        self._sockets: list[socket.socket] = []
-        for node in fabric:
-            for vrf, ports in by_vrf(fabric, node).items():
-                self._open(fabric, nodes[node.name], vrf, ports)
-
-    def _open(self, fabric: Fabric, node: LiveNode, vrf: str, ports: list[Port]) -> None:
-        s = node.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMPV6, vrf=vrf)
-        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
-        # Else zebra hears it too and takes it for a neighbour's.
-        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
-        self._sockets.append(s)
-        for port in ports:
-            ends = self._lower if fabric.leads_up(fabric[node.name], port) else self._upper
-            ends.append((s, node.index(port.name, vrf=vrf)))
-
-    def send(self, *, lower: bool = True, upper: bool = True) -> None:
-        """Send one out of every port that is the lower, or upper, end of its link.
-
-        A port without carrier or link-local address is left for the next time.
-        """
-        for s, index in (self._lower if lower else []) + (self._upper if upper else []):
-            with suppress(OSError):
-                s.sendto(self.MESSAGE, ("ff02::1", 0, 0, index))
-
-    def close(self) -> None:
-        """Close its sockets."""
-        for s in self._sockets:
-            s.close()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from ipaddress import IPv4Network
 from types import TracebackType
 
@@ -25,21 +26,35 @@ FIRST_REPEAT = 0.05
 
 
 class Convergence:
-    """Watches a fabric from before its links rise until its routes are as planned."""
+    """Watches a fabric from before its links rise until its routes are as planned.
 
-    def __init__(self, fabric: Fabric, nodes: Mapping[str, LiveNode]) -> None:
+    Args:
+        names: of a fabric that runs already, the nodes whose routes change; default: all of them, from none at all.
+        rising: the part of the fabric whose links rise; default: all of it.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        nodes: Mapping[str, LiveNode],
+        *,
+        names: Collection[str] | None = None,
+        rising: Fabric | None = None,
+    ) -> None:
         self._fabric = fabric
+        self._rising = rising if rising is not None else fabric
         self._nodes = nodes
         self._expected = expected_tables(fabric)
         self._monitor = RouteMonitor()
         self._routes: dict[str, int] = {}
         """Least number of changes that could bring a node to its planned routes; static ones may be there already."""
-        for node in fabric:
+        for node in (n for n in fabric if names is None or n.name in names):
             statics = 0
             for vrf in self._expected[node.name]:
                 self._monitor.watch(nodes[node.name], vrf)
                 statics += len(self._expected[node.name][vrf].keys() & _static(fabric, node, vrf))
-            self._routes[node.name] = sum(map(len, self._expected[node.name].values())) - statics
+            least = sum(map(len, self._expected[node.name].values())) - statics
+            self._routes[node.name] = least if names is None else -sys.maxsize
 
     def __enter__(self) -> Convergence:
         return self
@@ -49,7 +64,7 @@ class Convergence:
 
     def wait(self) -> set[str]:
         """Names of the nodes whose routes are not as planned when nothing changes any more; empty if all are."""
-        advertiser = Advertiser(self._fabric, self._nodes) if not self._fabric.numbered else None
+        advertiser = Advertiser(self._rising, self._nodes) if not self._fabric.numbered else None
         try:
             return self._wait(advertiser)
         finally:
@@ -57,7 +72,7 @@ class Convergence:
                 advertiser.close()
 
     def _wait(self, advertiser: Advertiser | None) -> set[str]:
-        todo = set(self._nodes)
+        todo = set(self._routes)
         interesting = set(todo)
         last_change = repeat_at = time.monotonic()
         repeat = FIRST_REPEAT
@@ -82,14 +97,14 @@ class Convergence:
         """
         deaf = {
             node.name: names
-            for node in self._fabric.switches
-            if (names := {p.name for p in node.ports if listens_first(self._fabric, node, p)})
+            for node in self._rising.switches
+            if (names := {p.name for p in node.ports if listens_first(self._rising, node, p)})
         }
         deadline = time.monotonic() + HEARD_BY
         while deaf and time.monotonic() < deadline:
             advertiser.send(upper=False)
             deaf = {name: left for name, ports in deaf.items() if (left := self._unknown(name, ports))}
-        let_speak(self._fabric, self._nodes)
+        let_speak(self._rising, self._nodes)
 
     def _unknown(self, name: str, ports: set[str]) -> set[str]:
         """Those of a node's ports whose neighbour bgpd does not know: it is Idle until it does."""

@@ -7,7 +7,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -24,7 +24,7 @@ from closet.runtime.guest import GuestNode
 from closet.runtime.node import LiveNode
 from closet.runtime.processes import born, cgroup_folders
 from closet.runtime.protocol import Build
-from closet.runtime.state import INTENT, LabFolder, LabState, labs, write_atomically
+from closet.runtime.state import CHANGING, INTENT, LabFolder, LabState, labs, write_atomically
 from closet.suite import Result, run, select
 
 
@@ -145,7 +145,7 @@ def up(intent: Intent, *, runtime: str = "auto", name: str | None = None, progre
         except BaseException as e:
             full = folder.full()  # afterwards it is not
             progress.say(f"{folder.name}: removing what there is of it")
-            with _uninterrupted():
+            with uninterrupted():
                 _remove(folder, chosen.name)
             if full and isinstance(e, OSError | ClosetError):
                 raise EnvironmentFault(f"lab {folder.name}: no space left on the disk of {folder.path.parent}") from e
@@ -156,10 +156,10 @@ def up(intent: Intent, *, runtime: str = "auto", name: str | None = None, progre
         return lab
 
 
-def prove(lab: Lab, seconds: float = 15.0) -> list[Result]:
-    """Run all checks, and those with findings again until none is left or time is over."""
+def prove(lab: Lab, seconds: float = 15.0, names: Iterable[str] = ()) -> list[Result]:
+    """Run checks (all, or those of these names), and those with findings again until none is left or time is over."""
     deadline = time.monotonic() + seconds
-    results = {r.check: r for r in lab.check()}
+    results = {r.check: r for r in lab.check(*names)}
     while (failed := [r.check for r in results.values() if not r.passed]) and time.monotonic() < deadline:
         results |= {r.check: r for r in lab.check(*failed)}
     return list(results.values())
@@ -207,6 +207,12 @@ def open_lab(name: str | None = None) -> Lab:
     """
     folder = find(name)
     if (lab := _open(folder)) is None:
+        state = folder.read()
+        if state is not None and state.phase == CHANGING:
+            raise UsageError(
+                f"lab {folder.name}: half-changed, an `apply` is at work or did not finish: "
+                f"`closet down {folder.name}` removes it"
+            )
         raise UsageError(
             f"lab {folder.name}: not up, an `up` did not finish or its files are damaged: "
             f"`closet down {folder.name}` removes it"
@@ -294,7 +300,7 @@ def _remove(folder: LabFolder, runtime: str | None) -> bool:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Let nobody hurry this: a second Ctrl-C would leave behind what the first one asked to remove."""
     with ExitStack() as stack:
         if threading.current_thread() is threading.main_thread():

@@ -35,7 +35,12 @@ def running_config(node: LiveNode, fabric: Fabric) -> frozenset[str]:
 
 def config_lines(text: str) -> frozenset[str]:
     """The lines of a configuration that say something, each behind the headings of the blocks it is in."""
-    found = set()
+    return frozenset(" / ".join(path) for path in config_paths(text))
+
+
+def config_paths(text: str) -> list[tuple[str, ...]]:
+    """The same in their order, as tuples: headings of the blocks a line is in, then the line."""
+    found: dict[tuple[str, ...], None] = {}
     above: list[tuple[int, str]] = []
     for raw in text.splitlines():
         line = raw.strip()
@@ -44,9 +49,9 @@ def config_lines(text: str) -> frozenset[str]:
         indent = len(raw) - len(raw.lstrip())
         while above and above[-1][0] >= indent:
             above.pop()
-        found.add(" / ".join([*(words for _, words in above), line]))
+        found[*(words for _, words in above), line] = None
         above.append((indent, line))
-    return frozenset(found)
+    return list(found)
 
 
 def sessions(node: LiveNode, fabric: Fabric) -> dict[str, Session]:

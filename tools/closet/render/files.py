@@ -8,7 +8,7 @@ from closet.plan import Fabric, Node
 from closet.render.frr import frr_conf
 from closet.render.host import nftables_conf, sysctl_conf
 from closet.render.split import split
-from closet.render.vrf import NETNS_OPTION, vrf_files
+from closet.render.vrf import NETNS_OPTION, takes_vrfs, vrf_files
 
 Files = dict[str, str]
 """File name → text."""
@@ -42,6 +42,6 @@ def daemons(fabric: Fabric, node: Node) -> str:
     """FRR's `daemons` file: which run, beside zebra, mgmtd and staticd, which always do."""
     wanted = {"bgpd": True, "bfdd": fabric.bfd is not None}
     lines = [f"{name}={'yes' if on else 'no'}" for name, on in wanted.items()]
-    if fabric.vrfs(node):
+    if takes_vrfs(fabric, node):
         lines.append(f'frr_global_options="$({NETNS_OPTION})"')
     return "\n".join([*lines, "vtysh_enable=yes", 'zebra_options="-A 127.0.0.1 -s 90000000"', ""])

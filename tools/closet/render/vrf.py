@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from closet.plan import Fabric, Node, Peering, Tenant
+from closet.plan import Fabric, Node, Peering, Role, Tenant
 from closet.plan.tenant import Space
 from closet.render.frr import PEERING_GATEWAYS
 from closet.render.host import TEMPLATES, host_ports
@@ -14,6 +15,9 @@ SCRIPT = "vrfs.sh"
 
 NETNS_OPTION = "[ ! -d /run/netns ] || echo -w"
 """A shell command that says the option every daemon of FRR 10.3 needs where VRFs are network namespaces."""
+
+SPACES = "run/vrfs"
+"""Where a VRF that is a namespace is mounted; its name below /run/netns, which zebra watches, is a link to there."""
 
 FIRST_TABLE = 1 << 24
 """Routing tables of VRF devices: this and the VNI, away from those that have a meaning of their own."""
@@ -26,6 +30,12 @@ class Veth:
     peering: Peering
     macs: tuple[str, str]
 
+    @property
+    def ends(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """(VRF, interface) at each end: equal ones are the same cable, whatever may pass it."""
+        p = self.peering
+        return (p.one, p.ports[0]), (p.other, p.ports[1])
+
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
@@ -36,30 +46,60 @@ class Crossing:
     enters: list[str]
 
 
+def takes_vrfs(fabric: Fabric, node: Node) -> bool:
+    """Whether VRFs can come to a running node: its daemons know from their start how VRFs are made here."""
+    return bool(fabric.tenants) and node.role is Role.LEAF
+
+
 def vrf_files(fabric: Fabric, node: Node) -> dict[str, str]:
-    """The files that make a leaf's VRFs; none where it has none."""
-    tenants = fabric.vrfs(node)
-    if not tenants:
+    """The files that make a leaf's VRFs, be it none yet."""
+    if not takes_vrfs(fabric, node):
         return {}
-    files = {nft_file(t): _nft(fabric, node, t) for t in tenants}
-    veths = [
-        Veth(p, peering_macs(node)) for p in fabric.peerings if p in fabric.peerings_of(node, fabric.tenants[p.one])
-    ]
-    files[SCRIPT] = TEMPLATES.get_template("vrfs.sh.j2").render(
+    tenants = fabric.vrfs(node)
+    ports = [(p.name, t.name) for t in tenants for p in fabric.downlinks(node) if p.vrf == t.name]
+    script = vrfs_script(fabric, node, tenants, ports, veths(fabric, node))
+    return {nft_file(t): _nft(fabric, node, t) for t in tenants} | {SCRIPT: script}
+
+
+def vrfs_script(
+    fabric: Fabric, node: Node, tenants: Iterable[Tenant], ports: Iterable[tuple[str, str]], cables: Iterable[Veth]
+) -> str:
+    """The script that makes VRFs of a node.
+
+    Args:
+        ports: (port, VRF): those to put into one. cables: the peerings to lay; their ends may be in VRFs there are.
+    """
+    cables = list(cables)
+    veth_ends: dict[str, list[tuple[str, str, str]]] = {}
+    for v in cables:
+        for here, (vrf, port) in enumerate(v.ends):
+            veth_ends.setdefault(vrf, []).append((port, PEERING_GATEWAYS[1 - here], v.macs[1 - here]))
+    return TEMPLATES.get_template("vrfs.sh.j2").render(
         node=node,
-        tenants=tenants,
-        ports={t.name: [p.name for p in fabric.downlinks(node) if p.vrf == t.name] for t in tenants},
-        veths=veths,
+        tenants=list(tenants),
+        ports=list(ports),
+        veths=cables,
+        veth_ends=list(veth_ends.items()),
         mtu=fabric.tenant_mtu,
         first_table=FIRST_TABLE,
-        gateways=PEERING_GATEWAYS,
+        spaces=SPACES,
     )
-    return files
+
+
+def veths(fabric: Fabric, node: Node) -> list[Veth]:
+    """The cables between VRFs of a leaf, one a peering."""
+    macs = peering_macs(node)
+    return [Veth(p, macs) for p in fabric.peerings if p in fabric.peerings_of(node, fabric.tenants[p.one])]
 
 
 def nft_file(tenant: Tenant) -> str:
     """The file with the filter of a tenant's VRF."""
     return f"vrf-{tenant.name}.nft"
+
+
+def nft_table(tenant: Tenant) -> str:
+    """The nftables table with that filter."""
+    return f"vrf_{tenant.name}"
 
 
 def peering_macs(node: Node) -> tuple[str, str]:
@@ -81,7 +121,7 @@ def _nft(fabric: Fabric, node: Node, tenant: Tenant) -> str:
     used = {f"s-{s.name}" for pair in apart for s in pair} | {n for n in sets if n.startswith("p")}
     return TEMPLATES.get_template("vrf.nft.j2").render(
         tenant=tenant,
-        table=f"vrf_{tenant.name}",
+        table=nft_table(tenant),
         ports=[name for name, _ in its] + [tenant.bridge] + [p.port(tenant.name) for p in peerings],
         host_ports=its,
         sets=[(name, space) for name, space in sets.items() if name in used],

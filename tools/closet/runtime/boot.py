@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from closet.errors import RuntimeFault
 from closet.plan import Fabric, Node
-from closet.render.vrf import NETNS_OPTION, SCRIPT
+from closet.render.vrf import NETNS_OPTION, SCRIPT, takes_vrfs
 from closet.runtime.node import LiveNode
 from closet.runtime.protocol import Started
 
@@ -28,14 +28,19 @@ def phases(fabric: Fabric, node: Node) -> list[str]:
     (from zebra.conf). VRFs before all of them: what zebra finds when it starts, it is sure about.
     """
     filters = "nft -f /etc/frr/nftables.conf && " if not node.is_host else ""
-    options = f"-d -P 0 {LOG}"
-    if fabric.vrfs(node):
+    if takes_vrfs(fabric, node):
         filters += f"sh /etc/frr/{SCRIPT} && "
-        options += f" $({NETNS_OPTION})"
+    mgmtd, *others = daemon_lines(fabric, node)
+    return [filters + mgmtd, *others]
+
+
+def daemon_lines(fabric: Fabric, node: Node) -> list[str]:
+    """The shell lines that start a node's daemons, without what must be there before them."""
+    options = f"-d -P 0 {LOG}" + (f" $({NETNS_OPTION})" if takes_vrfs(fabric, node) else "")
     static = f" && {{ [ ! -e /etc/frr/staticd.conf ] || {FRR}/staticd {options} -F datacenter; }}"
     bfd = f" && {FRR}/bfdd {options} -f /etc/frr/bfdd.conf" if fabric.bfd is not None else ""
     return [
-        f"{filters}{FRR}/mgmtd {options}",
+        f"{FRR}/mgmtd {options}",
         f"{FRR}/zebra {options} -s 90000000 -f /etc/frr/zebra.conf",
         f"{FRR}/bgpd {options} -f /etc/frr/bgpd.conf{bfd}{static}",
     ]

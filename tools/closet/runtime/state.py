@@ -21,6 +21,8 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 NOT_IN_PATHS = re.compile(r"[,:\\\n]")
 """What separates the options of an overlay mount, or the two sides of a container's volume."""
 STATE, INTENT = "lab.json", "intent.json"
+CHANGING = "changing"
+"""The phase of a lab between two plans: what an interrupted `apply` leaves."""
 FULL = 1 << 16
 """Bytes left on a disk that count as none: nothing of use fits."""
 
@@ -30,7 +32,7 @@ class LabState:
     """What `lab.json` holds.
 
     Attributes:
-        phase: `starting` until all of it runs, then `running`.
+        phase: `starting` until all of it runs, then `running`; `changing` while it gets other tenants.
         digest: of the intent: equal digests are equal labs.
         why: why this runtime, in one line.
         pids: node → the first process of the node, as the machine counts.

@@ -1,0 +1,166 @@
+"""`closet apply`: a running lab gets other tenants and peerings, and nothing else of it is touched."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from closet.change.move import move, write_files
+from closet.change.refuse import refuse_others
+from closet.change.step import Step, rising, steps, way_back
+from closet.converge import Convergence
+from closet.errors import ClosetError, RuntimeFault, UsageError
+from closet.expect import expected_tables
+from closet.intent import Intent
+from closet.lab import Lab, Progress, open_lab, prove, uninterrupted
+from closet.observe import frr
+from closet.plan import Fabric, plan
+from closet.runtime.boot import raise_links
+from closet.runtime.node import LiveNode
+from closet.runtime.state import CHANGING, INTENT, LabFolder, write_atomically
+
+STILL = ("daemons", "config", "sessions", "rib", "fib", "links", "settings", "layer2")
+"""Checks that say whether a device is as it was, and send no packet."""
+ALWAYS = {"mgmtd", "zebra", "bgpd"}
+MOST = 12
+"""Findings that one line of error has room for."""
+WORKERS = 2 * (os.cpu_count() or 1)
+"""Nodes that change at once: each waits as much as it works."""
+
+
+@dataclass(slots=True)
+class Applied:
+    """What an `apply` did.
+
+    Attributes:
+        lab: as it is now, with the results of the checks that proved it.
+        before: the plan it had.
+        steps: node → what it did; empty where nothing differs.
+    """
+
+    lab: Lab
+    before: Fabric
+    steps: Mapping[str, Step] = field(default_factory=dict)
+
+
+def apply(intent: Intent, *, name: str | None = None, progress: Progress | None = None) -> Applied:
+    """Bring a running lab to another intent, and prove it.
+
+    What goes wrong is taken back: then the lab is as it was, or the error says which devices are not, and how.
+
+    Raises:
+        IntentError: the intent cannot be planned.
+        UsageError: the lab is not up, the intent differs in more than tenants and peerings, or another command works
+            on the lab.
+        RuntimeFault: it failed.
+    """
+    progress = progress or Progress()
+    folder = LabFolder(name or intent.name)
+    if not folder.exists():
+        open_lab(folder.name)  # says what there is instead
+    with folder.locked():
+        lab = open_lab(folder.name)
+        if not lab.alive():
+            raise UsageError(f"lab {folder.name}: has nodes that died (allowed: `closet down {folder.name}`, then up)")
+        intent = intent.model_copy(update={"name": folder.name})
+        text = intent.model_dump_json()
+        refuse_others(folder.name, Intent.model_validate_json((folder.path / INTENT).read_bytes()), intent)
+        old, new = lab.fabric, plan(intent)
+        progress.mark("plan")
+        todo = steps(old, new)
+        progress.mark("render")
+        if todo:
+            _change(lab, new, todo, progress)
+        lab.fabric = new
+        write_atomically(folder.path / INTENT, text)
+        lab.state.phase, lab.state.digest = "running", hashlib.sha256(text.encode()).hexdigest()
+        folder.write(lab.state)
+        if todo:
+            lab.results = prove(lab)
+            progress.mark("proven")
+        return Applied(lab, old, todo)
+
+
+def _change(lab: Lab, new: Fabric, todo: Mapping[str, Step], progress: Progress) -> None:
+    """Have every node take its step, or all of them take it back."""
+    lab.state.phase = CHANGING
+    lab.folder.write(lab.state)
+    try:
+        _move_all(lab.nodes, todo, new)
+        progress.mark("changed")
+        late = _settle(lab, lab.fabric, new, todo)
+        progress.mark("converged")
+        if late:
+            progress.say(f"{', '.join(sorted(late))}: routes are not as planned")
+    except BaseException as e:
+        progress.say(f"{lab.name}: taking it back")
+        with uninterrupted():
+            said = _take_back(lab, new, todo, str(e) or type(e).__name__)
+        if not isinstance(e, ClosetError | OSError):
+            raise
+        raise RuntimeFault(f"lab {lab.name}: {e}; {said}") from e
+
+
+def _move_all(nodes: Mapping[str, LiveNode], todo: Mapping[str, Step], new: Fabric) -> None:
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for done in [pool.submit(move, nodes[name], step, new) for name, step in todo.items()]:
+            done.result()
+
+
+def _settle(lab: Lab, old: Fabric, new: Fabric, todo: Mapping[str, Step]) -> set[str]:
+    """Raise the ports that moved, and wait for the routes; returns the nodes whose are not as planned."""
+    part = rising(new, todo.values())
+    was, will = expected_tables(old), expected_tables(new)
+    names = {n for n in new.nodes if n in todo or was[n] != will[n]}
+    with Convergence(new, lab.nodes, names=names, rising=part) as convergence:
+        raise_links(part, lab.nodes)
+        return convergence.wait()
+
+
+def _take_back(lab: Lab, new: Fabric, todo: Mapping[str, Step], why: str) -> str:
+    """Lead every node back to the plan the lab had, from wherever it got to; returns in words how that went.
+
+    Raises:
+        RuntimeFault: some are not as they were; says which, and how.
+    """
+    old = lab.fabric
+    back: dict[str, Step] = {}
+    anew = []
+    for name, step in todo.items():
+        node = lab.nodes[name]
+        try:
+            back[name] = way_back(step, old, new, _runs(node, new))
+            if not _move_back(node, back[name], old):
+                anew.append(name)
+        except (ClosetError, OSError):  # what is not as it was, the checks say
+            write_files(node.folder / "frr", step.after, step.before)
+    _settle(lab, new, old, back)
+    results = prove(lab, names=STILL)
+    wrong = [str(f) for r in results for f in r.findings] + [r.error for r in results if r.error]
+    if wrong:
+        more = f" ... and {len(wrong) - MOST} more" if len(wrong) > MOST else ""
+        raise RuntimeFault(
+            f"lab {lab.name}: {why}; taken back, but beside the plan it had there is still: "
+            f"{'; '.join(wrong[:MOST])}{more} (`closet down {lab.name}` removes it)"
+        )
+    lab.state.phase = "running"
+    lab.folder.write(lab.state)
+    return "taken back, it is as it was" + (f" (FRR was started anew on {', '.join(anew)})" if anew else "")
+
+
+def _runs(node: LiveNode, fabric: Fabric) -> list[tuple[str, ...]]:
+    return sorted(tuple(line.split(" / ")) for line in frr.running_config(node, fabric))
+
+
+def _move_back(node: LiveNode, step: Step, old: Fabric) -> bool:
+    """Take a node its way back; where its FRR does not take part, by starting that anew: then it returns False."""
+    if frr.daemons(node, old) >= ALWAYS:
+        with suppress(ClosetError, OSError):
+            move(node, step, old)
+            return True
+    move(node, step, old, restart=True)
+    return False

@@ -19,7 +19,7 @@ from closet.intent import Intent
 from closet.lab import Lab, Progress, open_lab, prove, uninterrupted
 from closet.observe import frr
 from closet.plan import Fabric, plan
-from closet.runtime.boot import raise_links
+from closet.runtime.cables import raise_links
 from closet.runtime.node import LiveNode
 from closet.runtime.state import CHANGING, INTENT, LabFolder, write_atomically
 

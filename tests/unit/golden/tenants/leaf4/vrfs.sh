@@ -174,6 +174,12 @@ neigh add 169.254.0.2 lladdr 02:c3:00:06:00:02 dev pbad231-4494a9 nud permanent
 END
   for vrf in red blue green services; do nft -f vrf-$vrf.nft; done
   sysctl -qw net.vrf.strict_mode=1
+  # What a VRF has no route to ends there: else the leaf would answer its hosts at its addresses in the underlay
+  # (Linux Documentation/networking/vrf.rst).
+  for family in -4 -6; do
+    ip $family rule add pref 32765 table local
+    ip $family rule del pref 0
+  done
   ;;
 *)
   echo "usage: vrfs.sh netns|device" >&2

@@ -14,5 +14,5 @@ def test_check(lab: Lab, name: str) -> None:
     result = run_one(lab.fabric, lab.nodes, CHECKS[name])
     assert not result.error
     assert [str(f) for f in result.findings] == []
-    # Only a fabric without any choice of paths has no set to spread over.
-    assert result.claims > 0 or name == "spread"
+    # Only a fabric without any choice of paths has no set to spread over, and not every one has tenants or RDMA.
+    assert result.claims > 0 or name in {"spread", "evpn", "vnis", "verbs"}

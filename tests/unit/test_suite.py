@@ -96,7 +96,7 @@ def test_a_node_that_is_not_there_is_no_pass():
         run_one(FABRIC, {"spine1": None}, node_check(lambda *_: "well"))
 
 
-ABOUT = {"evpn": {"spine1", "leaf1"}, "vnis": {"leaf1"}}
+ABOUT = {"evpn": {"spine1", "leaf1"}, "vnis": {"leaf1"}, "verbs": set()}
 """Checks that do not concern every node."""
 
 

@@ -246,6 +246,8 @@ def _nodes(folder: LabFolder, state: LabState) -> dict[str, LiveNode]:
             machine=machine,
             machine_born=state.machines_born[k],
         )
+    for k, backend in state.backends.items():
+        nodes[k].rdma = backend
     return nodes
 
 

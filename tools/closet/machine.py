@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from closet.errors import EnvironmentFault
-from closet.runtime import netns, rootfs
+from closet.runtime import accel, image, microvm, netns, rdma, rootfs
 from closet.runtime.bundle import CAPABILITIES, own_capabilities
 
 PACKAGES = {"runc": "runc", "mmdebstrap": "mmdebstrap", "nsenter": "util-linux"}
 """Tool → the Debian package it comes from: all the embedded runtime needs."""
 
-NETLINK_RDMA = 20
-"""include/uapi/linux/netlink.h"""
+MICROVM_PACKAGES = {microvm.QEMU: "qemu-system-x86", "mksquashfs": "squashfs-tools"}
+"""The same of what microVMs need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,7 @@ def examine() -> list[Capability]:
         _size(),
     ]
     found += [_kernel(*row) for row in KERNEL] if able else []
-    kvm = os.access("/dev/kvm", os.R_OK | os.W_OK)
-    found.append(
-        Capability(
-            "KVM", kvm, "/dev/kvm" if kvm else "none", "microVMs run at full speed" if kvm else "microVMs run by TCG"
-        )
-    )
+    found.append(_microvms())
     clab = probe_containerlab()
     why = "both work" if clab is None else clab
     found.append(
@@ -90,6 +85,24 @@ def _tool(tool: str) -> Capability:
         f"closet doctor --install (Debian package {PACKAGES[tool]})",
         needed=tool != "mmdebstrap" or rootfs.cached() is None,
     )
+
+
+def _microvms() -> Capability:
+    """Whether a microVM can run, and how fast; whether KVM works is tried once their kernel is there."""
+    lacks = microvm.lacks(1)
+    ready = image.cached()
+    if lacks is not None:
+        detail = lacks
+    elif ready is not None:
+        accelerator = accel.best(ready)
+        detail = f"{accelerator.name} ({accelerator.why})"
+    else:
+        detail = "their kernel is not fetched yet"
+    follows = (
+        "RDMA hosts can have a kernel of their own" if lacks is None else "no RDMA hosts with a kernel of their own"
+    )
+    get = f"closet doctor --install (Debian packages {', '.join(MICROVM_PACKAGES.values())})"
+    return Capability("microVMs", lacks is None, detail, follows, get if lacks is not None else "")
 
 
 def _rootfs() -> Capability:
@@ -137,8 +150,9 @@ def _netem() -> None:
         ipr.tc("add", "netem", index=socket.if_nametoindex("probe"), handle="1:", delay=1000)
 
 
-def _rdma() -> None:
-    socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_RDMA).close()
+def _soft_roce() -> None:
+    if (why := rdma.soft_roce()) is not None:
+        raise EnvironmentFault(why)
 
 
 def _seed() -> None:
@@ -151,7 +165,7 @@ KERNEL: tuple[tuple[str, Callable[[], object], str, str, str, bool], ...] = (
     ("VXLAN", _link("vxlan", vxlan_id=1), "EVPN tenants", "no EVPN tenants", "CONFIG_VXLAN", False),
     ("VRF", _link("vrf", vrf_table=10), "VRFs as devices", "VRFs as network namespaces", "CONFIG_NET_VRF", False),
     ("netem", _netem, "delay and loss by netem", "loss by eBPF only", "CONFIG_NET_SCH_NETEM", False),
-    ("RDMA", _rdma, "Soft-RoCE may work here", "RDMA hosts are microVMs", "CONFIG_INFINIBAND, rdma_rxe", False),
+    ("Soft-RoCE", _soft_roce, "RDMA in each host", "RDMA hosts are microVMs", "Linux 7.1 or newer, rdma_rxe", False),
 )
 """(name, probe, what follows if it works, if it does not, how to get it, needed)."""
 
@@ -167,7 +181,8 @@ def install_packages(say: Callable[[str], None]) -> None:
     Raises:
         EnvironmentFault: no apt-get, not root, or it failed.
     """
-    missing = sorted({package for tool, package in PACKAGES.items() if shutil.which(tool) is None})
+    wanted = PACKAGES | MICROVM_PACKAGES
+    missing = sorted({package for tool, package in wanted.items() if shutil.which(tool) is None})
     if not missing:
         return
     if shutil.which("apt-get") is None or os.geteuid() != 0:
@@ -181,6 +196,6 @@ def install_packages(say: Callable[[str], None]) -> None:
         done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise EnvironmentFault(f"{' '.join(argv)}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
-    still = [t for t in PACKAGES if not Path(shutil.which(t) or "/nowhere").exists()]
+    still = [t for t in wanted if not Path(shutil.which(t) or "/nowhere").exists()]
     if still:
         raise EnvironmentFault(f"installed, and still not there: {', '.join(still)}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -191,3 +192,21 @@ class Outcome:
 
     def __str__(self) -> str:
         return f"{self.what}; {self.last_hop}" if self.last_hop else self.what
+
+
+@dataclass(frozen=True, slots=True)
+class RdmaDevice:
+    """An RDMA device on a NIC.
+
+    Attributes:
+        state: ACTIVE where it can be used.
+        mtu: the largest payload of a packet, in bytes: what fits the NIC's MTU of 256, 512, 1024, 2048 and 4096.
+        gids: its addresses, by index.
+        counters: hw_counters by name, since it was made.
+    """
+
+    name: str
+    state: str
+    mtu: int
+    gids: tuple[IPv4Address | IPv6Address, ...]
+    counters: Mapping[str, int] = field(default_factory=dict)

@@ -39,6 +39,8 @@ class LiveNode:
         born: when that process began (see `processes.born`), if it was seen before; left out, it is looked at now.
     """
 
+    rdma = ""
+    """On a host that speaks RDMA, by what: a `runtime.rdma.Backend`."""
     boots_itself = False
     """Whether its daemons are started by itself rather than by closet."""
 

@@ -1,0 +1,68 @@
+"""What a host's kernel says of RDMA: devices, their GIDs and counters."""
+
+from __future__ import annotations
+
+import json
+import re
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+from closet.errors import ProbeError
+from closet.plan import Fabric
+from closet.records import RdmaDevice
+from closet.runtime.node import LiveNode
+
+FAULTS = (
+    "duplicate_request",
+    "out_of_seq_request",
+    "rcvd_seq_err",
+    "retry_exceeded_err",
+    "retry_rnr_exceeded_err",
+    "completer_retry_err",
+    "send_err",
+)
+"""Counters of rdma_rxe (drivers/infiniband/sw/rxe/rxe_hw_counters.c) that say something was lost and sent again."""
+GID = re.compile(r"GID\[\s*(\d+)\]:\s*([0-9a-f:.]+)")
+
+
+def devices(node: LiveNode, fabric: Fabric) -> dict[str, RdmaDevice]:
+    """Port → the RDMA device on it.
+
+    Raises:
+        ProbeError: the node is gone, or a tool did not answer.
+    """
+    links = _json(node, "link", "show")
+    counters = _json(node, "statistic", "show", "link")
+    return parse_devices(links, counters, node.run("ibv_devinfo", "-v").stdout if links else "")
+
+
+def _json(node: LiveNode, *what: str) -> Any:
+    text = node.run("rdma", "-j", *what).stdout
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ProbeError(f"{node.name}: rdma {' '.join(what)} gave no JSON: {text.strip()[:80]!r}") from None
+
+
+def parse_devices(links: Any, counters: Any, devinfo: str) -> dict[str, RdmaDevice]:
+    """Devices out of the answers to `rdma -j link show`, `rdma -j statistic show link` and `ibv_devinfo -v`."""
+    counts = {c["ifname"]: {k: v for k, v in c.items() if isinstance(v, int) and k != "port"} for c in counters}
+    infos = {block.split()[0]: block for block in devinfo.split("hca_id:")[1:]}
+    found = {}
+    for link in links:
+        info = infos.get(link["ifname"], "")
+        mtu = re.search(r"active_mtu:\s*(\d+)", info)
+        found[link["netdev"]] = RdmaDevice(
+            name=link["ifname"],
+            state=link["state"],
+            mtu=int(mtu[1]) if mtu else 0,
+            gids=tuple(_address(text) for _, text in GID.findall(info)),
+            counters=counts.get(link["ifname"], {}),
+        )
+    return found
+
+
+def _address(gid: str) -> IPv4Address | IPv6Address:
+    """A GID as the address it stands for (IBTA annex A17: IPv4 is mapped into IPv6)."""
+    address = IPv6Address(gid)
+    return address.ipv4_mapped or address

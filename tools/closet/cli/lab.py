@@ -128,6 +128,6 @@ def _become(lab: str | None, node: str, command: Sequence[str]) -> None:
 
     live = open_lab(lab)[node]
     if not live.alive():
-        raise UsageError(f"{node}: not running (its first process, pid {live.pid}, is gone)")
+        raise UsageError(str(live.gone()))
     argv = live.argv(command, terminal=os.isatty(0) and os.isatty(1))
     os.execvp(argv[0], argv)  # noqa: S606  the command takes closet's place, terminal and return code included

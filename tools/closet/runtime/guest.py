@@ -81,9 +81,10 @@ class GuestNode(LiveNode):
         said = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
         return " | ".join(said[-lines:]) or "its console is empty"
 
-    def _gone(self) -> ProbeError:
+    def gone(self) -> ProbeError:
+        """What to say of it when it does not run."""
         if not super().alive():
-            return super()._gone()
+            return super().gone()
         state = "does not answer" if self.alive() else "ended"
         return ProbeError(f"{self.name}: its microVM {state}; last on its console: {self.last_words()}")
 
@@ -116,15 +117,15 @@ class GuestNode(LiveNode):
         with self._lock:
             if self._session is None or not self._session.alive:
                 if not self.alive():
-                    raise self._gone()
-                self._session = Agent(self.stream(AGENT_PORT, timeout), self._gone)
+                    raise self.gone()
+                self._session = Agent(self.stream(AGENT_PORT, timeout), self.gone)
             return self._session
 
     def _ask(self) -> Agent:
         try:
             return self.agent()
         except OSError:
-            raise self._gone() from None
+            raise self.gone() from None
 
     def socket(
         self, family: int = socket.AF_INET, kind: int = socket.SOCK_DGRAM, proto: int = 0, *, vrf: str = "default"
@@ -168,4 +169,4 @@ class GuestNode(LiveNode):
             master = [*SSH, "-o", "ControlMaster=yes", "-o", "ControlPersist=yes", "-f", "-N", GUEST]
             quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
             if subprocess.run(inside(master), **quiet, check=False, cwd=os.sep).returncode:  # type: ignore[call-overload]
-                raise self._gone()
+                raise self.gone()

@@ -84,10 +84,10 @@ class LiveNode:
         try:
             fd = os.open(self._space(vrf), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
-            raise self._gone() from None
+            raise self.gone() from None
         try:
             if not self.alive():
-                raise self._gone()
+                raise self.gone()
             with netns.inside(fd):
                 yield
         finally:
@@ -101,7 +101,8 @@ class LiveNode:
         named = vrf != "default" and self.has_namespace(vrf)
         return self.root / "run" / "netns" / vrf if named else Path(f"/proc/{self.pid}/ns/net")
 
-    def _gone(self) -> ProbeError:
+    def gone(self) -> ProbeError:
+        """What to say of it when it does not run."""
         return ProbeError(f"{self.name}: not running (pid {self.pid} is gone)")
 
     def socket(
@@ -162,7 +163,7 @@ class LiveNode:
             ProbeError: the node is gone.
         """
         if not self.alive():
-            raise self._gone()
+            raise self.gone()
         return ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", f"-n{self._space(vrf)}", "-p", "--", *command]
 
     def run(

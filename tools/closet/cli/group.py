@@ -30,6 +30,7 @@ COMMANDS = {
     "check": "closet.cli.check:check",
     "test": "closet.cli.check:test",
     "rdma": "closet.cli.rdma:rdma",
+    "compare": "closet.cli.compare:compare",
     "exec": "closet.cli.lab:exec_command",
     "shell": "closet.cli.lab:shell",
 }
@@ -50,6 +51,7 @@ SUMMARIES = {
     "check": "Run the registered checks on a running lab.",
     "test": "Run the conformance suite, by pytest.",
     "rdma": "Transfer by RDMA from host to host, and say how it went.",
+    "compare": "Measure what stretched layer 2 would cost, beside the routed fabric.",
     "exec": "Run a command in a node.",
     "shell": "Open a shell in a node (vtysh with --vtysh).",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from closet.change.step import Step
-from closet.plan import DEFAULT_VRF, Fabric, Peering, Tenant
+from closet.plan import DEFAULT_VRF, Fabric, Node, Peering, Tenant
 
 
 def changes(old: Fabric, new: Fabric, steps: Mapping[str, Step]) -> list[str]:
@@ -48,9 +48,13 @@ def _hosts(old: Fabric, new: Fabric) -> Iterator[str]:
     for host in new.hosts:
         was = old[host.name]
         if was.vrf != host.vrf:
-            yield f"~ {host.name}: from {_vrf(was.vrf)} to {_vrf(host.vrf)}, {was.loopback} becomes {host.loopback}"
+            yield f"~ {host.name}: from {_vrf(was.vrf)} to {_vrf(host.vrf)}{_moved(was, host)}"
         elif was.addresses != host.addresses:
             yield f"~ {host.name}: {was.loopback} becomes {host.loopback}"
+
+
+def _moved(was: Node, host: Node) -> str:
+    return f", {was.loopback} becomes {host.loopback}" if was.loopback != host.loopback else ""
 
 
 def _vrf(name: str) -> str:

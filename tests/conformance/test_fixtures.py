@@ -5,7 +5,10 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from closet.expect.reach import allowed
 from closet.lab import Lab
+from closet.plan import Node
+from closet.records import Endpoint
 
 
 def test_a_command_is_judged_by_its_own_code(lab: Lab) -> None:
@@ -14,11 +17,16 @@ def test_a_command_is_judged_by_its_own_code(lab: Lab) -> None:
     assert node.run("hostname").stdout.strip() == node.name
 
 
+def _nic(host: Node) -> Endpoint:
+    """A host's first NIC."""
+    return Endpoint(host.name, host.ports[0].rail or host.loopback, host.ports[0].name)
+
+
 def test_capture_sees_what_a_socket_sends(lab: Lab, capture: Any) -> None:
     from scapy.layers.inet import IP, UDP
 
     source = lab.fabric.hosts[0]
-    target = [h for h in lab.fabric.hosts if h.vrf == source.vrf][-1]
+    target = [h for h in lab.fabric.hosts if allowed(lab.fabric, _nic(source), _nic(h))][-1]
     leaf = lab.fabric[target.ports[0].peer]
     rail = target.ports[0].rail
     seen = capture(target.name, target.ports[0].name, f"udp and dst host {rail} and dst port 4791")

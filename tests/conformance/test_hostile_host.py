@@ -34,9 +34,8 @@ def announcing(lab: Lab, host: Node, prefixes: list[str]) -> Iterator[None]:
 
 
 def foreign(lab: Lab, host: Node) -> list[str]:
-    """Another host's address: the furthest one's VIP, and one of its NICs'."""
-    other = lab.fabric.hosts[-1]
-    assert other is not host
+    """Another host's addresses: those of the furthest that has none of its own, as one of another tenant may."""
+    other = [h for h in lab.fabric.hosts if not {*h.addresses} & {*host.addresses}][-1]
     return [f"{a}/32" for a in other.addresses]
 
 

@@ -67,7 +67,7 @@ def apply(intent: Intent, *, name: str | None = None, progress: Progress | None 
         if not lab.alive():
             raise UsageError(f"lab {folder.name}: has nodes that died (allowed: `closet down {folder.name}`, then up)")
         intent = intent.model_copy(update={"name": folder.name})
-        text = intent.model_dump_json()
+        text = intent.said()
         refuse_others(folder.name, Intent.model_validate_json((folder.path / INTENT).read_bytes()), intent)
         old, new = lab.fabric, plan(intent)
         progress.mark("plan")

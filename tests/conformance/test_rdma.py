@@ -23,8 +23,8 @@ from closet.plan import DEFAULT_VRF
 from closet.roce import icrc
 from closet.roce.dcqcn import Dcqcn
 from closet.roce.endpoint import Attributes
+from closet.roce.limits import Limits
 from closet.roce.ports import of_qps
-from closet.roce.requester import Limits
 from closet.roce.wire import Op, path_mtu
 from closet.roce.work import Verb
 from closet.traffic.rdma import End, Job, Result, Worker, limits, must, transfer

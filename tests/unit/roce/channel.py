@@ -10,10 +10,10 @@ from ipaddress import IPv4Address
 from closet.roce import ports
 from closet.roce.assembler import Assembler
 from closet.roce.inlet import Inlet
+from closet.roce.limits import Limits
 from closet.roce.path import Path
 from closet.roce.qp import Peer, QueuePair
 from closet.roce.region import Regions
-from closet.roce.requester import Limits
 
 ADDRESSES = ("10.0.0.1", "10.0.1.1")
 LATENCY = 10e-6

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from closet.roce import icrc
+from closet.roce.limits import Limits
 from closet.roce.region import Access
-from closet.roce.requester import Limits
 from closet.roce.wire import ICRC
 from closet.roce.work import Verb, Work
 
@@ -93,8 +93,8 @@ class Target:
 
     def _answer(self) -> None:
         for host, qp in zip(self.channel.hosts, (self.a, self.b), strict=True):
-            if qp.responder.ready:
-                qp.responder.transmit(host.out)
+            if qp.responder.replies.ready:
+                qp.responder.replies.transmit(host.out)
         self.channel._events.clear()
 
     def _mutate(self, good: bytes, corpus: list[bytes]) -> bytes:

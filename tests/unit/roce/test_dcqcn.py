@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from closet.roce.dcqcn import Dcqcn, ReactionPoint
-from closet.roce.requester import Limits
+from closet.roce.limits import Limits
 from closet.roce.work import Verb, Work
 
 from .channel import Channel

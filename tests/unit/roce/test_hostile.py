@@ -65,4 +65,4 @@ def test_who_drops_it_and_why(what):
     assert drops.malformed + drops.icrc + drops.unknown == before + 1
     assert {"ICRC": drops.icrc, "queue pair": drops.unknown, "source": drops.unknown}.get(what, drops.malformed) == 1
     assert target.memory == memory
-    assert not target.b.responder.ready
+    assert not target.b.responder.replies.ready

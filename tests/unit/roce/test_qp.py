@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from closet.roce.dcqcn import Dcqcn
+from closet.roce.limits import Limits
 from closet.roce.region import Access
-from closet.roce.requester import Limits
 from closet.roce.work import Status, Verb, Work
 
 from .channel import LATENCY, Channel

@@ -14,10 +14,10 @@ from closet.roce import ports
 from closet.roce.assembler import Assembler
 from closet.roce.dcqcn import Dcqcn
 from closet.roce.inlet import Inlet
+from closet.roce.limits import Limits
 from closet.roce.path import Path
 from closet.roce.qp import Peer, QueuePair
 from closet.roce.region import Regions
-from closet.roce.requester import Limits
 from closet.roce.sockets import Sockets
 from closet.roce.wire import PSN_MASK
 from closet.roce.work import Work

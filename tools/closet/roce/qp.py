@@ -8,9 +8,10 @@ from ipaddress import IPv4Address
 
 from closet.roce.assembler import Assembler
 from closet.roce.dcqcn import Dcqcn, ReactionPoint
+from closet.roce.limits import Counters, Limits
 from closet.roce.path import Path
 from closet.roce.region import Regions
-from closet.roce.requester import Counters, Limits, Requester
+from closet.roce.requester import Requester
 from closet.roce.responder import Responder
 from closet.roce.wire import AETH, ATOMIC_ACK, BECN, CNP_PADDING, RESPONSES, Op, word
 from closet.roce.work import Received, Work
@@ -155,8 +156,8 @@ class QueuePair:
         if self._notify:
             return now
         at = float("inf")
-        if self.responder.ready:
-            at = self.not_before if self.responder.bulk else now
+        if self.responder.replies.ready:
+            at = self.not_before if self.responder.replies.bulk else now
         if self.requester.ready:
             at = min(at, max(self.not_before, self.requester.not_before))
         return at
@@ -169,8 +170,8 @@ class QueuePair:
             if self._cnp_path is None:
                 self._cnp_path = self.path.with_tos(CNP_TOS)
             out.packet(self._cnp_path, word(Op.CNP, self.peer.qpn) | BECN, 0, CNP_PADDING)
-        elif self.responder.ready and (self.not_before <= now or not self.responder.bulk):
-            self._count(self.responder.transmit(out, self._most()), now)
+        elif self.responder.replies.ready and (self.not_before <= now or not self.responder.replies.bulk):
+            self._count(self.responder.replies.transmit(out, self._most()), now)
         elif self.requester.ready and max(self.not_before, self.requester.not_before) <= now:
             self._count(self.requester.transmit(out, now, self._most()), now)
 

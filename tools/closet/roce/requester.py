@@ -7,75 +7,21 @@ seconds, packets go out through an assembler. Sequence numbers in here do not wr
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 
 from closet.roce.assembler import Assembler, most
+from closet.roce.limits import FOREVER, Counters, Limits
 from closet.roce.path import Path
+from closet.roce.requests import Requests
 from closet.roce.wire import (
-    ACK_REQUEST,
-    ATOMIC,
-    IMMEDIATE,
     PSN_MASK,
-    RETH,
     RNR_SECONDS,
-    Op,
     Syndrome,
     ahead,
     timeout_seconds,
-    word,
 )
-from closet.roce.work import ANSWERED, Status, Verb, Work
+from closet.roce.work import ANSWERED, FATAL, Status, Verb, Work
 
 NEVER = float("inf")
-FOREVER = 7
-"""An RNR retry count that does not run out (IBTA 9.7.5.2.8)."""
-FATAL = {
-    Syndrome.INVALID_REQUEST: Status.INVALID_REQUEST,
-    Syndrome.REMOTE_ACCESS: Status.REMOTE_ACCESS,
-    Syndrome.REMOTE_OPERATION: Status.REMOTE_OPERATION,
-}
-FIRST = {Verb.SEND: Op.SEND_FIRST, Verb.WRITE: Op.WRITE_FIRST}
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a queue pair is allowed, as modify_qp sets it.
-
-    Attributes:
-        timeout: code of the local ACK timeout: 4.096 µs times 2**timeout; 14 is 67 ms.
-        retries: how often the same packet is tried again before the queue pair fails, 0 to 7.
-        rnr_retries: the same when the other end is not ready; 7 is for ever.
-        window: packets that may be unacknowledged.
-        reads: READ and ATOMIC requests that may be unanswered. read_packets: packets one READ request asks for.
-        ack_every: packets after which an acknowledgement is asked for; a power of two, at most half the window.
-    """
-
-    timeout: int = 14
-    retries: int = 7
-    rnr_retries: int = 7
-    window: int = 512
-    reads: int = 4
-    read_packets: int = 128
-    ack_every: int = 128
-
-
-@dataclass(slots=True)
-class Counters:
-    """What happened, in packets if not said otherwise; names as rxe's hw_counters where it has one."""
-
-    sent: int = 0
-    retransmitted: int = 0
-    rcvd_seq_err: int = 0  # NAKs: the other end missed something
-    rcvd_rnr_err: int = 0
-    missed_responses: int = 0  # READ responses or atomic answers that were skipped
-    timeouts: int = 0
-    duplicate_request: int = 0
-    out_of_seq_request: int = 0  # gaps seen as responder
-    send_rnr_err: int = 0
-    naks: int = 0  # fatal ones, sent
-    ce_marked: int = 0
-    cnps_sent: int = 0
-    cnps_handled: int = 0
 
 
 class Requester:
@@ -98,7 +44,7 @@ class Requester:
         self.deadline = NEVER
         self.not_before = 0.0
         self._ended = ended
-        self._qpn = qpn
+        self._requests = Requests(path, qpn)
         self._psn = psn
         self._to_send: deque[Work] = deque()
         self._sent: deque[Work] = deque()
@@ -160,15 +106,16 @@ class Requester:
     def transmit(self, out: Assembler, now: float, most_packets: int = 64) -> int:
         """Send one packet, or as many of a message as one call can; returns their bytes. Needs `ready`."""
         work = self._to_send[0]
-        at = self._cursor - work.first
+        at, psn = self._cursor - work.first, self._wire(self._cursor)
         if work.verb in ANSWERED:
-            sent, length = self._ask(work, at, out)
+            sent, length = self._requests.ask(work, at, psn, self.limits.read_packets, out)
+            self._reads.append(self._cursor + sent)
         else:
             room = self.limits.window - self.unacknowledged
             every = self.limits.ack_every
             if now - self._asked > self._timeout / 8:  # a slow sender must not run into its own timeout
                 every, self._asked = 1, now
-            sent, length = self._tell(work, at, min(room, self._burst, most_packets), every, out)
+            sent, length = self._requests.tell(work, at, psn, min(room, self._burst, most_packets), every, out)
         again = min(sent, self._furthest - self._cursor)
         self._cursor += sent
         if again > 0:
@@ -180,53 +127,6 @@ class Requester:
         if self.deadline == NEVER:
             self.deadline = now + self._timeout
         return length
-
-    def _tell(self, work: Work, at: int, room: int, every: int, out: Assembler) -> tuple[int, int]:
-        """Packets of a SEND or WRITE, from number `at` on: (packets, bytes)."""
-        count, mtu = work.count, self.path.mtu
-        op = FIRST[work.verb]
-        psn = self._wire(self._cursor)
-        last_op = Op.SEND_LAST if op == Op.SEND_FIRST else Op.WRITE_LAST
-        last = word(last_op, self._qpn, -work.length & 3)
-        alone = at == count - 1 and (at == 0 or work.immediate is not None)
-        if alone or (at == 0 and op == Op.WRITE_FIRST):
-            return 1, self._headed(work, at, psn, every, out)
-        to = min(count - (work.immediate is not None), at + room)
-        if at == 0:  # a SEND's first: as long as those in the middle, but with another opcode
-            ask = ACK_REQUEST if psn & every - 1 == every - 1 else 0
-            return 1, out.packet(self.path, word(op, self._qpn), psn | ask, b"", work.memory[:mtu])
-        middle = word(op + 1, self._qpn)
-        data = work.memory[at * mtu : to * mtu]
-        return to - at, out.series(self.path, middle, last if to == count else middle, psn, data, to - at, every)
-
-    def _headed(self, work: Work, at: int, psn: int, every: int, out: Assembler) -> int:
-        """A packet with headers of its own: the first of a WRITE, the only one, or a last one with an immediate."""
-        mtu, only, last = self.path.mtu, work.count == 1, at == work.count - 1
-        op = FIRST[work.verb] + (4 if only else 2 if last else 0)
-        # WRITE_ONLY follows WRITE_LAST_IMM, as SEND_ONLY does SEND_LAST_IMM (IBTA table 38)
-        extended = RETH.pack(work.address, work.rkey, work.length) if work.verb is Verb.WRITE and at == 0 else b""
-        if last and work.immediate is not None:
-            op += 1
-            extended += IMMEDIATE.pack(work.immediate)
-        payload = work.memory[at * mtu : at * mtu + mtu]
-        ask = ACK_REQUEST if last or psn & every - 1 == every - 1 else 0
-        return out.packet(self.path, word(op, self._qpn, -len(payload) & 3), psn | ask, extended, payload)
-
-    def _ask(self, work: Work, at: int, out: Assembler) -> tuple[int, int]:
-        """A READ request for some of the packets that are missing, or an atomic one: (packets, bytes)."""
-        psn = self._wire(self._cursor) | ACK_REQUEST
-        if work.verb is Verb.READ:
-            skip = at * self.path.mtu
-            # What is asked for again must end where it did the first time (rxe_resp.c: duplicate_request).
-            count = min(work.count - at, self.limits.read_packets - at % self.limits.read_packets)
-            length = min(work.length - skip, count * self.path.mtu)
-            request = word(Op.READ_REQUEST, self._qpn), psn, RETH.pack(work.address + skip, work.rkey, length)
-        else:
-            count = 1
-            op = Op.COMPARE_SWAP if work.verb is Verb.COMPARE_SWAP else Op.FETCH_ADD
-            request = word(op, self._qpn), psn, ATOMIC.pack(work.address, work.rkey, work.swap, work.compare)
-        self._reads.append(self._cursor + count)
-        return count, out.packet(self.path, *request)
 
     # what comes back
 
@@ -251,7 +151,7 @@ class Requester:
             self._go_back(now)
         elif syndrome in FATAL:
             self._advance(at, now)
-            self.fail(FATAL[Syndrome(syndrome)], now)
+            self.fail(FATAL[syndrome], now)
 
     def response(self, psn: int, payload: memoryview, now: float) -> bool:
         """Take a packet of a READ's answer; returns whether it was the next one."""

@@ -9,13 +9,12 @@ from __future__ import annotations
 import struct
 from collections import OrderedDict, deque
 
-from closet.roce.assembler import Assembler, most
+from closet.roce.limits import Counters
 from closet.roce.path import Path
 from closet.roce.region import Access, Regions
-from closet.roce.requester import Counters
+from closet.roce.replies import EMPTY, Replies, Reply
 from closet.roce.wire import (
     ACK_REQUEST,
-    AETH,
     ATOMIC,
     ATOMIC_ACK,
     IMMEDIATE,
@@ -24,16 +23,12 @@ from closet.roce.wire import (
     Op,
     Syndrome,
     ahead,
-    word,
 )
 from closet.roce.work import Received
 
 REPLAYS = 128
 """Answers to atomics that are kept for requests that come again (IBTA 9.7.5.1.3; rxe has as many as it is told)."""
 NATIVE = struct.Struct("=Q")
-EMPTY = memoryview(bytearray())
-MOST_REPLIES = 256
-"""Answers that may wait to be sent; a peer that asks for more at once breaks its promise (max_dest_rd_atomic)."""
 NONE, SEND, WRITE = 0, 1, 2
 """What message is under way."""
 STARTS: dict[int, int] = {
@@ -58,21 +53,6 @@ class Refusal(Exception):
         self.syndrome = syndrome
 
 
-class Reply:
-    """An answer that has to be sent: an acknowledgement, an atomic's, or a READ's, of which it knows how far it is."""
-
-    __slots__ = ("at", "count", "memory", "msn", "op", "psn", "syndrome")
-
-    def __init__(self, op: Op, psn: int, syndrome: int, msn: int, memory: memoryview = EMPTY, count: int = 1) -> None:
-        self.op = op
-        self.psn = psn
-        self.syndrome = syndrome
-        self.msn = msn
-        self.memory = memory
-        self.count = count
-        self.at = 0
-
-
 class Responder:
     """Requests as they come.
 
@@ -83,6 +63,7 @@ class Responder:
     Attributes:
         received: what arrived in receive requests.
         expected: the PSN that must come next.
+        replies: what it answers.
     """
 
     def __init__(
@@ -95,16 +76,14 @@ class Responder:
         self.failed = False
         self.received: deque[Received] = deque()
         self._posted: deque[memoryview] = deque()
-        self._qpn = qpn
         self._regions = regions
         self._rnr_timer = rnr_timer
-        self._replies: deque[Reply] = deque()
+        self.replies = Replies(path, qpn)
         self._atomics: OrderedDict[int, memoryview] = OrderedDict()
         self._told = False  # a NAK or RNR for the expected PSN is out: silence until it comes
         self._kind = NONE
         self._memory = EMPTY  # of the message under way
         self._at = 0
-        self._burst = most(path.mtu)
 
     def state(self) -> str:
         """One line for whoever wonders why nothing moves."""
@@ -114,8 +93,6 @@ class Responder:
     def post(self, memory: memoryview) -> None:
         """Give memory for one incoming SEND, or for the immediate of a WRITE."""
         self._posted.append(memory)
-
-    # what comes in
 
     def request(self, op: int, psn: int, packet: memoryview, pad: int) -> None:
         """Take a request.
@@ -132,7 +109,7 @@ class Responder:
             if not self._told:
                 self.counters.out_of_seq_request += 1
                 self._told = True
-                self._replies.append(Reply(Op.ACK, self.expected, Syndrome.SEQUENCE, self.msn))
+                self.replies.add(Reply(Op.ACK, self.expected, Syndrome.SEQUENCE, self.msn))
             return
         try:
             if gap < 0:
@@ -140,7 +117,7 @@ class Responder:
             else:
                 self._take(op, psn, packet, pad)
                 if ask and not self._told and (op in STARTS or op in CONTINUES):
-                    self._acknowledge(psn)
+                    self.replies.acknowledge(psn, self.msn)
         except Refusal as e:
             self._refuse(psn, e.syndrome)
         except struct.error:  # headers cut short
@@ -172,19 +149,12 @@ class Responder:
         last = self.expected + count - 1 & PSN_MASK
         self.expected = last + 1 & PSN_MASK
         if ask:
-            self._acknowledge(last)
+            self.replies.acknowledge(last, self.msn)
 
     def _refuse(self, psn: int, syndrome: Syndrome) -> None:
         self.counters.naks += 1
         self.failed = True
-        self._replies.append(Reply(Op.ACK, psn, syndrome, self.msn))
-
-    def _acknowledge(self, psn: int) -> None:
-        last = self._replies[-1] if self._replies else None
-        if last is not None and last.op == Op.ACK and last.syndrome == Syndrome.ACK:
-            last.psn, last.msn = psn, self.msn
-        else:
-            self._replies.append(Reply(Op.ACK, psn, Syndrome.ACK, self.msn))
+        self.replies.add(Reply(Op.ACK, psn, syndrome, self.msn))
 
     def _message(self, op: int, psn: int, packet: memoryview, pad: int) -> None:
         """A packet of a SEND or WRITE. Without a receive request for it: RNR, and all stays as it is."""
@@ -207,7 +177,7 @@ class Responder:
         if not self._posted and (kind == SEND or (immediate is not None and not sends)):
             self._told = True
             self.counters.send_rnr_err += 1
-            self._replies.append(Reply(Op.ACK, psn, Syndrome.RNR | self._rnr_timer, self.msn))
+            self.replies.add(Reply(Op.ACK, psn, Syndrome.RNR | self._rnr_timer, self.msn))
             return
         if kind:
             self._begin(kind, address, rkey, length)
@@ -244,17 +214,17 @@ class Responder:
         memory = self._regions.reach(rkey, address, length, Access.READ)
         if memory is None:
             raise Refusal(Syndrome.REMOTE_ACCESS)
-        if len(packet) != RETH.size or len(self._replies) >= MOST_REPLIES:
+        if len(packet) != RETH.size or self.replies.full:
             raise Refusal(Syndrome.INVALID_REQUEST)
         count = max(1, -(-length // self.path.mtu))
         self._told = False
         self.expected = psn + count & PSN_MASK
         self.msn = self.msn + 1 & PSN_MASK
-        self._replies.append(Reply(Op.READ_FIRST, psn, Syndrome.ACK, self.msn, memory, count))
+        self.replies.add(Reply(Op.READ_FIRST, psn, Syndrome.ACK, self.msn, memory, count))
 
     def _atomic(self, op: int, psn: int, packet: memoryview) -> None:
         address, rkey, swap, compare = ATOMIC.unpack_from(packet)
-        if address % 8 or len(packet) != ATOMIC.size or len(self._replies) >= MOST_REPLIES:
+        if address % 8 or len(packet) != ATOMIC.size or self.replies.full:
             raise Refusal(Syndrome.INVALID_REQUEST)
         memory = self._regions.reach(rkey, address, 8, Access.ATOMIC)
         if memory is None:
@@ -271,7 +241,7 @@ class Responder:
         self._atomics[psn] = answer
         if len(self._atomics) > REPLAYS:
             self._atomics.popitem(last=False)
-        self._replies.append(Reply(Op.ATOMIC_ACK, psn, Syndrome.ACK, self.msn, answer))
+        self.replies.add(Reply(Op.ATOMIC_ACK, psn, Syndrome.ACK, self.msn, answer))
 
     def _duplicate(self, op: int, psn: int, packet: memoryview) -> None:
         """A request that was taken before (IBTA 9.7.5.1.3, 9.7.5.1.6).
@@ -280,8 +250,8 @@ class Responder:
         """
         self.counters.duplicate_request += 1
         if op in STARTS or op in CONTINUES:
-            self._acknowledge(self.expected - 1 & PSN_MASK)
-        elif len(self._replies) >= MOST_REPLIES:
+            self.replies.acknowledge(self.expected - 1 & PSN_MASK, self.msn)
+        elif self.replies.full:
             return
         elif op == Op.READ_REQUEST and len(packet) == RETH.size:
             address, rkey, length = RETH.unpack_from(packet)
@@ -289,44 +259,6 @@ class Responder:
             count = max(1, -(-length // self.path.mtu))
             if memory is None or ahead(psn + count & PSN_MASK, self.expected) > 0:
                 return
-            # The requester went back: it asks again for whatever comes after this, too.
-            stale = [r for r in self._replies if r.op == Op.READ_FIRST and ahead(r.psn + r.at & PSN_MASK, psn) >= 0]
-            for reply in stale:
-                self._replies.remove(reply)
-            self._replies.append(Reply(Op.READ_FIRST, psn, Syndrome.ACK, self.msn, memory, count))
+            self.replies.again(Reply(Op.READ_FIRST, psn, Syndrome.ACK, self.msn, memory, count))
         elif psn in self._atomics:
-            self._replies.append(Reply(Op.ATOMIC_ACK, psn, Syndrome.ACK, self.msn, self._atomics[psn]))
-
-    # what goes out
-
-    @property
-    def ready(self) -> bool:
-        """Whether there is something to send."""
-        return bool(self._replies)
-
-    @property
-    def bulk(self) -> bool:
-        """Whether what is to be sent next is a READ's data: that goes at the rate that is allowed."""
-        return bool(self._replies) and self._replies[0].op == Op.READ_FIRST
-
-    def transmit(self, out: Assembler, most_packets: int = 64) -> int:
-        """Send one answer, or as much of a READ's as one call can; returns its bytes. Needs `ready`."""
-        reply = self._replies[0]
-        aeth = AETH.pack(reply.syndrome << 24 | reply.msn)
-        if reply.op != Op.READ_FIRST:
-            self._replies.popleft()
-            return out.packet(self.path, word(reply.op, self._qpn), reply.psn, aeth + bytes(reply.memory))
-        at, count, mtu = reply.at, reply.count, self.path.mtu
-        psn = reply.psn + at & PSN_MASK
-        if 0 < at < count - 1:
-            to = min(count - 1, at + min(self._burst, most_packets))
-            middle = word(Op.READ_MIDDLE, self._qpn)
-            reply.at = to
-            return out.series(self.path, middle, middle, psn, reply.memory[at * mtu : to * mtu], to - at, 0)
-        last = at == count - 1
-        op = (Op.READ_ONLY if at == 0 else Op.READ_LAST) if last else Op.READ_FIRST
-        payload = reply.memory[at * mtu : (at + 1) * mtu]
-        reply.at += 1
-        if last:
-            self._replies.popleft()
-        return out.packet(self.path, word(op, self._qpn, -len(payload) & 3), psn, aeth, payload)
+            self.replies.add(Reply(Op.ATOMIC_ACK, psn, Syndrome.ACK, self.msn, self._atomics[psn]))

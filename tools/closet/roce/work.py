@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from closet.roce.wire import Syndrome
+
 
 class Verb(StrEnum):
     """What can be asked for."""
@@ -31,6 +33,14 @@ class Status(StrEnum):
     RNR_EXCEEDED = "RNR retry counter exceeded"
     LENGTH = "local length error"
     FLUSHED = "work request flushed"
+
+
+FATAL: dict[int, Status] = {
+    Syndrome.INVALID_REQUEST: Status.INVALID_REQUEST,
+    Syndrome.REMOTE_ACCESS: Status.REMOTE_ACCESS,
+    Syndrome.REMOTE_OPERATION: Status.REMOTE_OPERATION,
+}
+"""How a request ends that is refused by such a NAK."""
 
 
 class Work:

@@ -24,9 +24,9 @@ from isal.isal_zlib import crc32
 from closet.errors import ClosetError
 from closet.roce.dcqcn import Dcqcn
 from closet.roce.endpoint import Attributes, Endpoint
+from closet.roce.limits import Counters, Limits
 from closet.roce.qp import Peer, QueuePair
 from closet.roce.region import Region
-from closet.roce.requester import Counters, Limits
 from closet.roce.work import Status, Verb, Work
 
 STDIN = 0

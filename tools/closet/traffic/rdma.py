@@ -16,7 +16,7 @@ from typing import Any, Self
 from closet.errors import DeadlineError, ProbeError
 from closet.records import Endpoint
 from closet.roce.endpoint import Attributes
-from closet.roce.requester import Limits
+from closet.roce.limits import Limits
 from closet.roce.work import ATOMICS, Verb
 from closet.runtime.node import LiveNode
 
@@ -72,7 +72,7 @@ class Result:
         seconds: from the first request to the last completion.
         latency: of a message, from request to completion: quantile → seconds; empty if there was none.
         ports: the UDP source port of each queue pair: what ECMP tells them apart by.
-        sent, received: counters of the end that asked, and of the other (`closet.roce.requester.Counters`,
+        sent, received: counters of the end that asked, and of the other (`closet.roce.limits.Counters`,
             `closet.roce.inlet.Drops`; `unsent` and `overrun` are packets the kernels of the ends did not take).
         memory: peak bytes of the processes at the two ends. rate: what DCQCN allowed the slowest queue pair at the end,
             bit/s; None without it.

@@ -56,8 +56,7 @@ def iperf(lab: Up, seconds: int = 3) -> float:
     finally:
         server.kill()
         server.wait()
-    end = json.loads(said)["end"]["sum"]
-    return float(end["bytes"]) * (1 - end["lost_percent"] / 100) * 8 / float(end["seconds"]) / 1e9
+    return float(json.loads(said)["end"]["sum_received"]["bits_per_second"]) / 1e9
 
 
 def _inside(lab: Up, host: str) -> tuple[list[str], str]:

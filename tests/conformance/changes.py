@@ -85,3 +85,19 @@ def daemon_killed(lab: Lab, node: str, daemon: str) -> Iterator[None]:
         yield
     finally:
         lab[node].run("sh", "-c", f"({start}) </dev/null >/dev/null 2>&1")
+
+
+def inside(lab: Lab, node: str, vrf: str, *command: str, stdin: str | None = None) -> str:
+    """What a command prints where the devices of a VRF are."""
+    return lab[node].run(*command, vrf=vrf, stdin=stdin).stdout
+
+
+@contextmanager
+def rules(lab: Lab, node: str, vrf: str, table: str, file: str, lines: tuple[str, ...]) -> Iterator[None]:
+    """Other lines in an nftables table where the devices of a VRF are; afterwards it is as its file says."""
+    anew = f'table inet {table}\ndelete table inet {table}\ninclude "{file}"\n'
+    try:
+        inside(lab, node, vrf, "nft", "-f", "-", stdin="".join(f"{line}\n" for line in lines))
+        yield
+    finally:
+        inside(lab, node, vrf, "nft", "-f", "-", stdin=anew)

@@ -37,6 +37,11 @@ def sysctls(node: Node) -> dict[str, int]:
         "net.ipv4.conf.default.rp_filter": 0,
         "net.ipv4.conf.all.arp_ignore": 1,
         "net.ipv4.conf.all.arp_announce": 2,
+        # Nor is there anybody who would know a better way than BGP.
+        "net.ipv4.conf.all.accept_redirects": 0,
+        "net.ipv4.conf.default.accept_redirects": 0,
+        "net.ipv6.conf.all.accept_redirects": 0,
+        "net.ipv6.conf.default.accept_redirects": 0,
         "net.ipv4.conf.all.send_redirects": 0,
         "net.ipv4.conf.default.send_redirects": 0,
         "net.ipv4.conf.all.ignore_routes_with_linkdown": 1,
@@ -76,13 +81,13 @@ def _far_end(fabric: Fabric, port: Port) -> Port:
     return fabric[port.peer].port(port.peer_port)
 
 
-def host_ports(fabric: Fabric, node: Node, vrf: str) -> list[tuple[str, list[str]]]:
-    """A leaf's ports to hosts of a VRF, each with the only addresses packets from there may have."""
+def host_ports(fabric: Fabric, node: Node, vrf: str) -> list[tuple[str, list[str], str]]:
+    """A leaf's ports to hosts of a VRF, each with the only IPv4 addresses and the IPv6 one packets may be from."""
     found = []
     for port in fabric.downlinks(node):
         host = fabric[port.peer]
         if host.is_host and port.vrf == vrf:
             end = host.port(port.peer_port)
             mine = [*host.addresses, *([end.address.ip] if end.address is not None else [])]
-            found.append((port.name, [str(a) for a in mine]))
+            found.append((port.name, [str(a) for a in mine], str(end.link_local)))
     return found

@@ -122,7 +122,7 @@ def _nft(fabric: Fabric, node: Node, tenant: Tenant) -> str:
     return TEMPLATES.get_template("vrf.nft.j2").render(
         tenant=tenant,
         table=nft_table(tenant),
-        ports=[name for name, _ in its] + [tenant.bridge] + [p.port(tenant.name) for p in peerings],
+        ports=[name for name, _, _ in its] + [tenant.bridge] + [p.port(tenant.name) for p in peerings],
         host_ports=its,
         sets=[(name, space) for name, space in sets.items() if name in used],
         peerings=crossings,

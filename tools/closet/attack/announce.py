@@ -1,0 +1,230 @@
+"""BGP announcements of what is not a host's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Network
+from typing import Any
+
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from closet.attack.attacker import Attacker, attackers
+from closet.attack.registry import attack
+from closet.attack.source import spoofed
+from closet.check import CHECKS, Check
+from closet.errors import ProbeError
+from closet.expect.sessions import neighbour_key
+from closet.observe.vty import ask, ask_json
+from closet.plan import DEFAULT_VRF, Fabric, Node
+from closet.records import Finding
+from closet.runtime.node import LiveNode
+from closet.suite import run_one
+
+STORM = 10_000
+"""Prefixes of a route storm."""
+BENCHMARK = IPv4Network("198.18.0.0/15")
+"""Addresses for tests (RFC 2544): where a storm's prefixes are from."""
+DEFAULT = IPv4Network("0.0.0.0/0")
+METRIC = 4_000_000_000
+"""Of the attacker's own routes: worse than any."""
+HEARD = 30.0
+"""Seconds in which the leaf must have got all of it."""
+MOST = 20
+"""Findings of a check that are told one by one."""
+WITNESSES = ("sessions", "rib", "fib", "tables", "reach")
+"""The checks that would see it if it came to anything."""
+CLOSED = "Maximum Number of Prefixes Reached"
+"""The reason of the end of a session that carried too much (RFC 4486)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Announcement:
+    """Prefixes that a host announces, without any policy of its own."""
+
+    what: str
+    attacker: Attacker
+    prefixes: tuple[IPv4Network, ...]
+
+
+def announce(
+    fabric: Fabric, nodes: Mapping[str, LiveNode], tries: Sequence[Announcement]
+) -> dict[Announcement, list[str]]:
+    """Make all announcements at once; each → the findings of others while they last that are about its prefixes.
+
+    What is about no prefix is every one's doing.
+
+    Raises:
+        ProbeError: a leaf did not hear all of it, so nothing is proven; or a check could not look.
+    """
+    hosts = [t.attacker for t in tries]
+    found: list[str] = []
+    heard = {t: _heard(fabric, nodes, t.attacker) for t in tries}
+    lost = {a.leaf.name: _lost(fabric, nodes, a.leaf) for a in hosts}
+    with ExitStack() as stack:
+        for t in tries:
+            stack.enter_context(_announcing(fabric, nodes[t.attacker.host.name], t))
+        for t in tries:
+            _wait_until_heard(fabric, nodes, t, heard[t])
+        for name in WITNESSES:
+            result = run_one(fabric, nodes, _of_others(CHECKS[name], hosts))
+            if result.error:
+                raise ProbeError(f"{name}: {result.error}")
+            its = [f"{name}: {f}" for f in result.findings if not any(concerns(f, a) for a in hosts)]
+            found += [*its[:MOST], *([f"{name}: and {len(its) - MOST} more"] if len(its) > MOST else [])]
+        own = {(a.leaf.name, neighbour_key(fabric, a.leaf.name, a.door.name)) for a in hosts}
+        for leaf, before in lost.items():
+            for neighbour, count in _lost(fabric, nodes, fabric[leaf]).items():
+                if count != before.get(neighbour, count) and (leaf, neighbour) not in own:
+                    found.append(f"{leaf}: BGP {neighbour}: lost {count - before[neighbour]} times")
+    return attribute(tries, found)
+
+
+def attribute(tries: Sequence[Announcement], found: Iterable[str]) -> dict[Announcement, list[str]]:
+    """Each announcement → the findings that name one of its prefixes, and those that name nobody's."""
+    whose: dict[str, list[Announcement]] = {}
+    for t in tries:
+        for prefix in t.prefixes:
+            whose.setdefault(str(prefix), []).append(t)
+    its: dict[Announcement, list[str]] = {t: [] for t in tries}
+    for finding in found:
+        named = [t for word in finding.split() for t in whose.get(word, ())]
+        for t in dict.fromkeys(named or tries):
+            its[t].append(finding)
+    return its
+
+
+def _of_others(check: Check, hosts: Sequence[Attacker]) -> Check:
+    """A check of all nodes, or all pairs, but the attackers."""
+    own, expect = {a.host.name for a in hosts}, check.expect
+
+    def of_others(fabric: Fabric) -> dict[Any, Any]:
+        return {
+            k: v for k, v in expect(fabric).items() if not own & ({k} if isinstance(k, str) else {e.host for e in k})
+        }
+
+    return replace(check, expect=of_others)
+
+
+def concerns(finding: Finding, a: Attacker) -> bool:
+    """Whether a finding is about the attacker itself, or its session: it may well cut itself off."""
+    words = {word.removesuffix("/32") for word in finding.subject.split()}
+    if finding.device == a.leaf.name and neighbour_key(a.fabric, a.leaf.name, a.door.name) in words:
+        return True
+    return finding.device.split("/")[0] == a.host.name or bool(words & {str(address) for address in a.host.addresses})
+
+
+@contextmanager
+def _announcing(fabric: Fabric, host: LiveNode, this: Announcement) -> Iterator[None]:
+    """The host drops its own policy and announces the prefixes over every link.
+
+    They come from routes of its kernel that lead where its default leads, so that it goes on as before.
+    """
+    node = this.attacker.host
+    neighbours = {neighbour_key(fabric, node.name, p.name): f"TO-{p.name}" for p in node.ports}
+    out = f"via inet6 {this.attacker.door.link_local} dev {this.attacker.port.name} metric {METRIC}"
+    routes = [f"{p} {out}" for p in this.prefixes if p != DEFAULT]
+    rogue = [
+        "redistribute kernel",
+        *(f"neighbor {n} default-originate" for n in neighbours if DEFAULT in this.prefixes),
+    ]
+    inside = ["configure terminal", f"router bgp {node.asn}"]
+    family = "address-family ipv4 unicast"
+    change = [*inside, "no bgp ebgp-requires-policy", family, *rogue]
+    change += [f"no neighbor {n} route-map {m} out" for n, m in neighbours.items()]
+    revert = [*inside, "bgp ebgp-requires-policy", family, *(f"no {line}" for line in rogue)]
+    revert += [f"neighbor {n} route-map {m} out" for n, m in neighbours.items()]
+    try:
+        ask(host, "bgpd", *change)
+        host.run("ip", "-batch", "-", stdin="".join(f"route add {r}\n" for r in routes))
+        yield
+    finally:
+        ask(host, "bgpd", *revert)
+        host.run("ip", "-force", "-batch", "-", stdin="".join(f"route del {r}\n" for r in routes), check=False)
+
+
+def _wait_until_heard(fabric: Fabric, nodes: Mapping[str, LiveNode], this: Announcement, before: int) -> None:
+    enough = before + len(this.prefixes)
+    again = retry_if_result(lambda heard: heard < enough)
+    try:
+        Retrying(stop=stop_after_delay(HEARD), wait=wait_fixed(0.1), retry=again)(_heard, fabric, nodes, this.attacker)
+    except RetryError as e:
+        got = e.last_attempt.result() - before
+        raise ProbeError(
+            f"{this.what}: {this.attacker.leaf.name} heard {got} of {len(this.prefixes)} prefixes in {HEARD:g} s, "
+            "so nothing is proven"
+        ) from None
+
+
+def _heard(fabric: Fabric, nodes: Mapping[str, LiveNode], a: Attacker) -> int:
+    """How many prefixes a leaf has got from the attacker, taken or not; of a session closed for too many, endless."""
+    name = neighbour_key(fabric, a.leaf.name, a.door.name)
+    peer = _neighbours(nodes[a.leaf.name], a.vrf)[name]
+    if CLOSED in str(peer.get("lastNotificationReason", "")) and peer["bgpState"] != "Established":
+        return 1 << 31
+    taken = peer.get("addressFamilyInfo", {}).get("ipv4Unicast", {}).get("acceptedPrefixCounter", 0)
+    return int(peer["prefixStats"]["inboundFiltered"]) + int(taken)
+
+
+def _lost(fabric: Fabric, nodes: Mapping[str, LiveNode], leaf: Node) -> dict[str, int]:
+    """How often each session of a leaf was lost."""
+    found: dict[str, int] = {}
+    for vrf in (DEFAULT_VRF, *(t.name for t in fabric.vrfs(leaf))):
+        found |= {n: int(p["connectionsDropped"]) for n, p in _neighbours(nodes[leaf.name], vrf).items()}
+    return found
+
+
+def _neighbours(leaf: LiveNode, vrf: str) -> dict[str, Any]:
+    where = "" if vrf == DEFAULT_VRF else f"vrf {vrf} "
+    answer = ask_json(leaf, "bgpd", f"show bgp {where}neighbors json")
+    return {name: peer for name, peer in answer.items() if isinstance(peer, dict) and "bgpState" in peer}
+
+
+def _each(fabric: Fabric, what: str, prefixes: Mapping[str, Iterable[IPv4Network]]) -> Iterator[Announcement]:
+    for a in attackers(fabric):
+        its = tuple(prefixes[a.vrf])
+        yield Announcement(f"{a}: announces {what}: {', '.join(map(str, its[:4]))}", a, its)
+
+
+@attack(
+    "who announces another's addresses harms nobody",
+    protection="a prefix list for every host: its /32s only; RFC 8212",
+    make=announce,
+)
+def hijack(fabric: Fabric) -> Iterator[Announcement]:
+    """Other tenants' hosts, one's own tenant's, a VTEP, nobody's."""
+    its = {a.vrf: dict.fromkeys(IPv4Network(address) for _, address in spoofed(a)) for a in attackers(fabric)}
+    yield from _each(fabric, "others' addresses", its)
+
+
+@attack(
+    "who announces a default route, or more specific prefixes than anybody, draws no traffic",
+    protection="a prefix list for every host: its /32s only; RFC 8212",
+    make=announce,
+)
+def attract(fabric: Fabric) -> Iterator[Announcement]:
+    """The default, its halves, and halves of every prefix of the plan: blocks, tenants, VTEPs."""
+    nets = [DEFAULT, *DEFAULT.subnets()]
+    for net in (
+        fabric.pools.loopbacks,
+        *(n.block for n in fabric if n.block is not None),
+        *(s.prefix for t in fabric.tenants.values() for s in t.subnets if s.prefix is not None),
+    ):
+        nets += net.subnets() if net.prefixlen < 32 else []
+    yield from _each(fabric, "a default and more specifics", {a.vrf: dict.fromkeys(nets) for a in attackers(fabric)})
+
+
+@attack(
+    f"a storm of {STORM} routes from one host of each VRF fills no table, and ends no session but at most its own",
+    protection="a prefix list for every host; behind it, maximum-prefix",
+    make=announce,
+)
+def flood(fabric: Fabric) -> Iterator[Announcement]:
+    """/32s that are nobody's, from one host of each VRF."""
+    for n, a in enumerate(attackers(fabric)):
+        # Each its own, so that it shows whose were taken.
+        first = int(BENCHMARK.network_address) + n * STORM % (BENCHMARK.num_addresses - STORM)
+        yield Announcement(
+            f"{a}: announces {STORM} routes", a, tuple(IPv4Network((first + i, 32)) for i in range(STORM))
+        )

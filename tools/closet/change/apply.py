@@ -129,18 +129,19 @@ def _take_back(lab: Lab, new: Fabric, todo: Mapping[str, Step], why: str) -> str
     """
     old = lab.fabric
     back: dict[str, Step] = {}
-    anew = []
+    anew, refused = [], []
     for name, step in todo.items():
         node = lab.nodes[name]
         try:
             back[name] = way_back(step, old, new, _runs(node, new))
             if not _move_back(node, back[name], old):
                 anew.append(name)
-        except (ClosetError, OSError):  # what is not as it was, the checks say
+        except (ClosetError, OSError) as e:
+            refused.append(str(e))
             write_files(node.folder / "frr", step.after, step.before)
     _settle(lab, new, old, back)
     results = prove(lab, names=STILL)
-    wrong = [str(f) for r in results for f in r.findings] + [r.error for r in results if r.error]
+    wrong = refused + [str(f) for r in results for f in r.findings] + [r.error for r in results if r.error]
     if wrong:
         more = f" ... and {len(wrong) - MOST} more" if len(wrong) > MOST else ""
         raise RuntimeFault(

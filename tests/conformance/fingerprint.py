@@ -48,9 +48,7 @@ def _space(node: LiveNode, vrf: str) -> dict[str, Any]:
         "addresses": sorted(
             (a["ifname"], i["local"], i["prefixlen"]) for a in ask("ip", "-j", "addr") for i in a["addr_info"]
         ),
-        "routes": sorted(
-            str({k: r[k] for k in ROUTE if k in r}) for r in ask("ip", "-j", "route", "show", "table", "all")
-        ),
+        "routes": sorted(_route(r) for r in ask("ip", "-j", "route", "show", "table", "all")),
         "neighbours": sorted(
             (n["dst"], n["dev"], n.get("lladdr"))
             for n in ask("ip", "-j", "neigh")
@@ -75,3 +73,9 @@ def _link(link: dict[str, Any], random: set[str]) -> dict[str, Any]:
     data = {k: v for part in ("info_data", "info_slave_data") for k, v in info.get(part, {}).items() if k in DATA}
     mac = "any" if link["address"] in random else link["address"]
     return {k: link.get(k) for k in LINK} | {"mac": mac, "kind": info.get("info_kind"), **data}
+
+
+def _route(route: dict[str, Any]) -> str:
+    """A route; its next hops are a set."""
+    hops = sorted(str({k: h[k] for k in ROUTE if k in h}) for h in route.get("nexthops", ()))
+    return str({k: route[k] for k in ROUTE if k in route} | {"nexthops": hops})

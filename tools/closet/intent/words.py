@@ -28,4 +28,6 @@ Rdma = Literal["none", "auto", "verbs", "endpoint"]
 class Words(BaseModel):
     """The base of every part of an intent: strict, frozen, and no key it does not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True)
+    model_config = ConfigDict(
+        defer_build=True, extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True
+    )

@@ -20,10 +20,16 @@ THAWED = {"freezer.state": "THAWED", "cgroup.freeze": "0"}
 def born(pid: int) -> int:
     """When a process began, in clock ticks since boot; 0 if it is gone. A pid is used again, the pair never is."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        fields = _read(pid, "stat").rpartition(b")")[2].split()
     except OSError:
         return 0
     return 0 if fields[0] in {b"Z", b"X"} else int(fields[19])  # proc(5): state, and starttime
+
+
+def _read(pid: int, file: str) -> bytes:
+    """What /proc says of a process. Not by pathlib, which takes twice as long: of thousands, several times."""
+    with open(f"/proc/{pid}/{file}", "rb", buffering=0) as f:  # noqa: PTH123
+        return f.read()
 
 
 def _pids() -> list[int]:
@@ -39,7 +45,7 @@ def at_work(program: str, folder: Path) -> list[int]:
     found = []
     for pid in _pids():
         with suppress(OSError):
-            line = Path(f"/proc/{pid}/cmdline").read_bytes()
+            line = _read(pid, "cmdline")
             if (not line or line.startswith(name)) and Path(f"/proc/{pid}/cwd").readlink().is_relative_to(folder):
                 found.append(pid)
     return found
@@ -52,7 +58,7 @@ def processes_in_cgroup(name: str) -> list[int]:
     found = []
     for pid in _pids():
         with suppress(OSError):
-            if needle in Path(f"/proc/{pid}/cgroup").read_bytes() and born(pid):
+            if needle in _read(pid, "cgroup") and born(pid):
                 found.append(pid)
     return found
 

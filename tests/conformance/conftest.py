@@ -13,6 +13,15 @@ from closet.records import Finding
 from . import changes
 from .lifecycle import Closet
 
+OWN_LABS = {"test_apply.py", "test_contrast.py", "test_hardship.py", "test_lifecycle.py"}
+"""Files whose tests bring up labs of their own: the lab at hand tells nothing of them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.path.name in OWN_LABS:
+            item.add_marker(pytest.mark.own_labs)
+
 
 @pytest.fixture
 def settled(lab: Lab) -> Iterator[Callable[[], None]]:

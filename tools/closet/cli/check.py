@@ -63,16 +63,22 @@ def check(
 @click.option("--lab", help="Test this lab, which is up already.")
 @click.option("--intent", type=click.Path(path_type=Path), help="Bring this intent up for the tests, then down.")
 @click.option("--runtime", default="auto", help="auto (default), oci or containerlab.")
+@click.option("--own-labs", is_flag=True, help="Only those tests that bring up labs of their own: about 20 minutes.")
 @click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
-def test(lab: str | None, intent: Path | None, runtime: str, pytest_args: Sequence[str]) -> None:
+def test(lab: str | None, intent: Path | None, runtime: str, own_labs: bool, pytest_args: Sequence[str]) -> None:
     """Run the conformance suite by pytest: on the lab that runs, on --lab, or on a fresh one of --intent.
 
+    With --own-labs, no lab is needed: labs are killed, starved of disk, changed and compared instead.
     PYTEST_ARGS go to pytest (`closet test -- -k sessions -x`).
     """
     from closet.lab import find
     from closet.paths import conformance
 
-    chosen = ["--closet-intent", str(intent)] if intent is not None else ["--closet-lab", find(lab).name]
+    if own_labs:
+        chosen = ["-m", "own_labs"]
+    else:
+        which = ["--closet-intent", str(intent)] if intent is not None else ["--closet-lab", find(lab).name]
+        chosen = ["-m", "not own_labs", *which]
     argv = [sys.executable, "-m", "pytest", str(conformance()), *chosen, "--closet-runtime", runtime, *pytest_args]
     sys.exit(_code(subprocess.run(argv, check=False, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}).returncode))
 

@@ -15,4 +15,4 @@ def test_check(lab: Lab, name: str) -> None:
     assert not result.error
     assert [str(f) for f in result.findings] == []
     # Only a fabric without any choice of paths has no set to spread over, and not every one has tenants or RDMA.
-    assert result.claims > 0 or name in {"spread", "evpn", "vnis", "verbs"}
+    assert result.claims > 0 or name in {"spread", "evpn", "vnis", "matrix", "verbs"}

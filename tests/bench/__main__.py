@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.bench.measure import CLOSET, HERE, Floor, Up, idle_cpu, median, memory_a_node, plan_and_render, timed
+from tests.bench.measure import CLOSET, HERE, Floor, Up, idle_cpu, median, memory_a_node, output, plan_and_render, timed
 from tests.bench.tenants import pairs
 
 
@@ -104,8 +105,24 @@ def tenants(case: str) -> Iterator[Figure]:
         checks = ("--only", "matrix", "--only", "reach")
         took = median(lambda: timed(*CLOSET, "check", *checks, env=lab.env), 3)
         yield Figure(case, "64 hosts x ICMP, TCP, UDP, command", took, "s", 10)
+        yield from one_more(case, lab)
     seconds, _ = plan_and_render(intent(case, pairs(spines=8, leaves=128, per_leaf=16, tenants=1000)))
     yield Figure(case, "plan and render 1000 tenants", seconds, "s", 10)
+
+
+def one_more(case: str, lab: Up) -> Iterator[Figure]:
+    """The last of 32 tenants goes and comes back: how long until all forwards as planned, and until all is proven."""
+    name = lab.state()["name"]
+    given = {n: intent(f"{case}-{n}", pairs(spines=4, leaves=8, per_leaf=8, tenants=n)) for n in (31, 32)}
+    argv = (*CLOSET, "apply", "--name", name, "--json")
+    seconds = []
+    for _ in range(3):
+        for n, path in given.items():
+            timings = json.loads(output(*argv, str(path), env=lab.env))["timings"]
+            seconds += [timings] if n == 32 else []
+    for word, target in (("converged", 3.0), ("proven", None)):
+        took = statistics.median(t[word] for t in seconds)
+        yield Figure(case, f"a tenant more, to 32: {word}", took, "s", target)
 
 
 def plan(case: str) -> Iterator[Figure]:

@@ -26,13 +26,18 @@ def median(action: Callable[[], float], times: int) -> float:
 def timed(*argv: str, env: dict[str, str] | None = None, ok: tuple[int, ...] = (0,)) -> float:
     """Wall seconds of a command, which must succeed."""
     began = time.monotonic()
+    output(*argv, env=env, ok=ok)
+    return time.monotonic() - began
+
+
+def output(*argv: str, env: dict[str, str] | None = None, ok: tuple[int, ...] = (0,)) -> str:
+    """What a command says, which must succeed."""
     done = subprocess.run(
         argv, capture_output=True, text=True, env={**os.environ, **(env or {})}, check=False, cwd=HERE
     )
-    took = time.monotonic() - began
     if done.returncode not in ok:
         raise SystemExit(f"{' '.join(argv)}: {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return took
+    return done.stdout
 
 
 class Up:

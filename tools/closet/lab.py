@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
@@ -310,3 +311,21 @@ def uninterrupted() -> Iterator[None]:
                 before = signal.signal(number, signal.SIG_IGN)
                 stack.callback(signal.signal, number, before or signal.SIG_DFL)
         yield
+
+
+@contextmanager
+def to_its_end() -> Iterator[None]:
+    """Let this come to its end; who asks for another meanwhile is heard then."""
+    heard: list[int] = []
+    handlers: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                handlers[number] = signal.signal(number, lambda n, _: heard.append(n))
+    try:
+        yield
+    finally:
+        for kind, handler in handlers.items():
+            signal.signal(kind, handler or signal.SIG_DFL)
+    for asked in heard[:1]:
+        signal.raise_signal(asked)

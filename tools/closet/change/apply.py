@@ -16,7 +16,7 @@ from closet.converge import Convergence
 from closet.errors import ClosetError, RuntimeFault, UsageError
 from closet.expect import expected_tables
 from closet.intent import Intent
-from closet.lab import Lab, Progress, open_lab, prove, uninterrupted
+from closet.lab import Lab, Progress, open_lab, prove, to_its_end, uninterrupted
 from closet.observe import frr
 from closet.plan import Fabric, plan
 from closet.runtime.cables import raise_links
@@ -87,9 +87,9 @@ def apply(intent: Intent, *, name: str | None = None, progress: Progress | None 
 
 def _change(lab: Lab, new: Fabric, todo: Mapping[str, Step], progress: Progress) -> None:
     """Have every node take its step, or all of them take it back."""
-    lab.state.phase = CHANGING
-    lab.folder.write(lab.state)
     try:
+        lab.state.phase = CHANGING
+        lab.folder.write(lab.state)
         _move_all(lab.nodes, todo, new)
         progress.mark("changed")
         late = _settle(lab, lab.fabric, new, todo)
@@ -106,7 +106,9 @@ def _change(lab: Lab, new: Fabric, todo: Mapping[str, Step], progress: Progress)
 
 
 def _move_all(nodes: Mapping[str, LiveNode], todo: Mapping[str, Step], new: Fabric) -> None:
-    with ThreadPoolExecutor(WORKERS) as pool:
+    # Whatever is under way must be over before it is taken back, and a thread that is interrupted in starting
+    # another one does not know of it.
+    with to_its_end(), ThreadPoolExecutor(WORKERS) as pool:
         for done in [pool.submit(move, nodes[name], step, new) for name, step in todo.items()]:
             done.result()
 

@@ -189,6 +189,7 @@ class LiveNode:
         try:
             p = subprocess.run(
                 self.argv(command, vrf=vrf),
+                start_new_session=True,  # Ctrl-C is closet's to handle
                 capture_output=True,
                 text=True,
                 timeout=timeout,

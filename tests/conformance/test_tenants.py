@@ -110,7 +110,7 @@ def test_subnets_are_kept_apart_by_the_filter_alone(lab: Lab, findings: Findings
             stack.enter_context(without_filter(lab, leaf, tenant))
         found = findings("reach", "matrix")
         inside = [f for f in found if f.device.split("/")[0] in tenant.hosts]
-        assert {f.subject.split()[0] for f in inside} == {"reach", "TCP", "UDP"}
+        assert {f.subject.split()[0] for f in inside} == {"reach", "ICMP", "TCP", "UDP"}
         assert any("last hop" in f.observed for f in inside)
 
 

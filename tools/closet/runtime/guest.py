@@ -133,6 +133,10 @@ class GuestNode(LiveNode):
         """A socket of the microVM's kernel; see `LiveNode.socket`."""
         return self._ask().open(family, kind, proto)
 
+    def datagram_sockets(self, number: int) -> list[Socket]:
+        """UDP sockets of the microVM's kernel; see `LiveNode.datagram_sockets`."""
+        return [self.socket() for _ in range(number)]
+
     def connect(self, path: str, timeout: float) -> Socket:
         """A connection to a UNIX socket in the microVM; see `LiveNode.connect`."""
         s = self._ask().open(socket.AF_UNIX, socket.SOCK_STREAM, 0)

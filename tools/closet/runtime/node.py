@@ -116,6 +116,15 @@ class LiveNode:
         with self.netns(vrf):
             return socket.socket(family, kind, proto)
 
+    def datagram_sockets(self, number: int) -> list[Socket]:
+        """Many UDP sockets of the node's own kernel, in its network namespace: entered once for all of them.
+
+        Raises:
+            ProbeError: the node is gone.
+        """
+        with self.netns():
+            return [Socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(number)]
+
     def connect(self, path: str, timeout: float) -> Socket:
         """A connection to a UNIX socket of the node.
 

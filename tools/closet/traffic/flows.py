@@ -18,6 +18,8 @@ ROCE_PORT = 4791
 """UDP destination port of RoCEv2 (IBTA annex A17): source ports are what tells its flows apart."""
 FIRST_SOURCE_PORT = 0xC000
 """Where RoCEv2 source ports begin (Linux include/rdma/ib_verbs.h: IB_ROCE_UDP_ENCAP_VALID_PORT_MIN)."""
+BATCH = 128
+"""Sockets open at once."""
 PAYLOAD = 1200
 """Bytes: large beside BGP's and BFD's packets, so that they do not count."""
 FRAME = 14 + 20 + 8 + PAYLOAD
@@ -51,17 +53,23 @@ def send(node: LiveNode, stream: Stream) -> None:
     Raises:
         ProbeError: a packet could not be sent.
     """
+    for first in range(0, stream.flows, BATCH):
+        _send_some(node, stream, range(first, min(first + BATCH, stream.flows)))
+
+
+def _send_some(node: LiveNode, stream: Stream, flows: range) -> None:
     payload = bytes(PAYLOAD)
     to = (str(stream.target.address), ROCE_PORT)
-    for n in range(stream.flows):
-        with node.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-            try:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(s) for s in node.datagram_sockets(len(flows))]
+        try:
+            for n, s in zip(flows, sockets, strict=True):
                 if stream.source.port is not None:
                     s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, stream.source.port.encode())
                 s.bind((str(stream.source.address), FIRST_SOURCE_PORT + n))
                 s.sendto(payload, to)
-            except OSError as e:
-                raise ProbeError(f"{stream.source}: UDP to {stream.target}: {e.strerror}") from None
+        except OSError as e:
+            raise ProbeError(f"{stream.source}: UDP to {stream.target}: {e.strerror}") from None
 
 
 def _sink(node: LiveNode, target: Endpoint) -> socket.socket:

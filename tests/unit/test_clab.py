@@ -94,7 +94,9 @@ def test_a_node_leaves_its_start_to_a_script_that_takes_over():
     fabric = plan(loads("{name: a, spines: 1, leaves: 1, hosts: {per_leaf: 1}}"))
     shell, option, script = shlex.split(yaml.safe_load(text_of(fabric))["topology"]["defaults"]["cmd"])
     assert (shell, option) == ("/bin/sh", "-c")
-    assert script.startswith(f"[ ! -e {TAKEOVER} ] || . {TAKEOVER};")
+    settings, takeover, *_ = (part.strip() for part in script.split(";"))
+    assert settings == "sysctl -qp /etc/frr/sysctl.conf", "in their order, which the engine's is not"
+    assert takeover == f"[ ! -e {TAKEOVER} ] || . {TAKEOVER}"
     assert script.endswith("exec /usr/bin/tini -- sleep infinity")
 
 

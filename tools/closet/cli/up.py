@@ -64,9 +64,9 @@ def _row(fabric: Fabric, node: Node) -> tuple[object, ...]:
         links += f", {node.vrf}" if node.vrf != DEFAULT_VRF else ""
         links += f" ... {len(node.ports)} in all" if len(node.ports) > 4 else ""
     else:
-        links = f"{len(fabric.uplinks(node))} up, {len(fabric.downlinks(node))} down" + (
-            f", {node.block}" if node.block else ""
-        )
+        ways = {"uplinks": fabric.uplinks(node), "downlinks": fabric.downlinks(node)}
+        parts = [f"{len(ports)} {way}" for way, ports in ways.items() if ports]
+        links = ", ".join([*parts, str(node.block)] if node.block else parts)
     return node.name, node.role, node.asn, node.loopback, links
 
 

@@ -25,10 +25,13 @@ FILES = {"nodes/{node}/frr": "/etc/frr", "nodes/{node}/log": "/var/log/frr"}
 TAKEOVER = "/etc/frr/boot.sh"
 """A node that finds this script when it starts leaves everything to it."""
 
+# The kernel settings come once more, in their order: the engine sets them in any, and a host that stops forwarding
+# accepts redirects again (inet_forward_change in Linux net/ipv4/devinet.c).
 # containerlab lays the cables after a node has begun, and zebra may die if one moves in while it starts. `$$` is
 # containerlab's way to write `$`; it sets CLAB_INTFS itself.
 START = (
-    f"[ ! -e {TAKEOVER} ] || . {TAKEOVER};"
+    "sysctl -qp /etc/frr/sysctl.conf;"
+    f" [ ! -e {TAKEOVER} ] || . {TAKEOVER};"
     " until [ $$(ip -o link show up type veth | wc -l) -ge $$CLAB_INTFS ]; do sleep 0.1; done;"
     " [ ! -e /etc/frr/nftables.conf ] || nft -f /etc/frr/nftables.conf;"
     " [ ! -e /etc/frr/vrfs.sh ] || sh /etc/frr/vrfs.sh;"

@@ -60,7 +60,8 @@ class Closet:
     def start(self, *args: object, env: dict[str, str] | None = None, cwd: Path | None = None) -> subprocess.Popen[str]:
         """Start it in a session of its own, so that a test can signal it as a terminal does."""
         return subprocess.Popen(
-            [sys.executable, "-m", "closet", *map(str, args)],
+            # The tests may be a job in the background, which is deaf to SIGINT.
+            ["env", "--default-signal=INT", sys.executable, "-m", "closet", *map(str, args)],
             cwd=cwd or self.folder,
             env={**os.environ, "CLOSET_HOME": str(self.home), "PYTHONSAFEPATH": "1", **(env or {})},
             stdin=subprocess.DEVNULL,

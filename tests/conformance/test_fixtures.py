@@ -9,6 +9,8 @@ from closet.expect.reach import allowed
 from closet.lab import Lab
 from closet.plan import Node
 from closet.records import Endpoint
+from closet.runtime.node import LiveNode
+from tests.conformance.changes import eventually
 
 
 def test_a_command_is_judged_by_its_own_code(lab: Lab) -> None:
@@ -20,6 +22,10 @@ def test_a_command_is_judged_by_its_own_code(lab: Lab) -> None:
 def _nic(host: Node) -> Endpoint:
     """A host's first NIC."""
     return Endpoint(host.name, host.ports[0].rail or host.loopback, host.ports[0].name)
+
+
+def _assert_gone(node: LiveNode, program: str) -> None:
+    assert node.run("pgrep", "-x", program, check=False).returncode == 1
 
 
 def test_capture_sees_what_a_socket_sends(lab: Lab, capture: Any) -> None:
@@ -38,3 +44,4 @@ def test_capture_sees_what_a_socket_sends(lab: Lab, capture: Any) -> None:
         (str(source.ports[0].rail), 4791, b"closet")
     ]
     assert packets[0][IP].ttl < 64, f"routed by {leaf.name}"
+    eventually(lambda: _assert_gone(lab[target.name], "tcpdump"))

@@ -173,7 +173,15 @@ class LiveNode:
         """
         if not self.alive():
             raise self.gone()
-        return ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", f"-n{self._space(vrf)}", "-p", "--", *command]
+        return self.enter(command, vrf=vrf)
+
+    def enter(self, command: Sequence[str], *, vrf: str = "default") -> list[str]:
+        """The command line that runs `command` where the node's cables end: beside a microVM, not in it.
+
+        nsenter waits for what it runs and passes no signal on: so that ends with it, however nsenter ends.
+        """
+        where = ["-t", str(self.pid), "-m", "-u", "-i", f"-n{self._space(vrf)}", "-p"]
+        return ["nsenter", *where, "--", "setpriv", "--pdeathsig", "TERM", *command]
 
     def run(
         self,

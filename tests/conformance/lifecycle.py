@@ -61,7 +61,7 @@ class Closet:
         """Start it in a session of its own, so that a test can signal it as a terminal does."""
         return subprocess.Popen(
             # The tests may be a job in the background, which is deaf to SIGINT.
-            ["env", "--default-signal=INT", sys.executable, "-m", "closet", *map(str, args)],
+            ["/usr/bin/env", "--default-signal=INT", sys.executable, "-m", "closet", *map(str, args)],
             cwd=cwd or self.folder,
             env={**os.environ, "CLOSET_HOME": str(self.home), "PYTHONSAFEPATH": "1", **(env or {})},
             stdin=subprocess.DEVNULL,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from closet.change.delta import HOLD, RELEASE, delta
-from closet.change.refuse import refuse_others
+from closet.change.refuse import refuse_moved_nics, refuse_others
 from closet.change.step import rising, steps, way_back
 from closet.change.tell import changes
 from closet.errors import UsageError
@@ -252,6 +252,32 @@ def test_other_words_are_refused_by_their_place():
             refuse_others("lab", old, loads(TENANTS + more + "\n"))
     with pytest.raises(UsageError, match="leaves differs: 4 runs, 5 given"):
         refuse_others("lab", old, loads(TENANTS.replace("leaves: 4", "leaves: 5")))
+
+
+GUESTS = (
+    "name: t\nspines: 1\nleaves: 2\nhosts: {per_leaf: 2, nics: 2}\n"
+    "tenants: {red: {hosts: ['h1-1:eth1']}, blue: {hosts: [h2-1]}"
+)
+
+
+def test_a_nic_that_would_go_to_another_host_is_refused():
+    old = plan(loads(GUESTS + "}"))
+    refuse_moved_nics("lab", old, plan(loads(GUESTS + ", gold: {hosts: [h1-2]}}")))
+    for more, said in (
+        (", gold: {hosts: ['h1-2:eth2']}}", "eth2 of h1-2 would be of h1-2-gold"),
+        (", gold: {hosts: ['h1-1:eth2']}}", "eth2 of h1-1 would be of h1-1-gold"),
+    ):
+        with pytest.raises(UsageError) as e:
+            refuse_moved_nics("lab", old, plan(loads(GUESTS + more)))
+        assert str(e.value) == (
+            f"lab lab: apply moves no NIC from one host to another, and {said} (allowed: `closet down lab`, then up)"
+        )
+
+
+def test_another_tenant_leaves_guests_alone():
+    old, new = plan(loads(GUESTS + "}")), plan(loads(GUESTS + ", gold: {hosts: [h1-2], shared: true}}"))
+    assert old["h1-1-red"] == new["h1-1-red"]
+    assert set(steps(old, new)) == {"leaf1", "leaf2", "h1-2"}
 
 
 def test_the_difference_in_words():

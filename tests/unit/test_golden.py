@@ -15,6 +15,7 @@ from closet.render import render_node
 
 ROOT = Path(__file__).parents[2]
 NODES = {
+    "guests": ["leaf1", "h1-1-blue", "h1-3"],
     "quickstart": ["spine1", "leaf1", "h1-1"],
     "p2p-31": ["leaf1"],
     "rails-only": ["g1-leaf1", "g1-h1"],

@@ -139,6 +139,28 @@ def test_frames_tiers_and_colours_are_named(words: str, labels: list[str]):
     assert set(labels) <= set(said)
 
 
+GUESTS = (
+    "leaves: 2\nhosts: {per_leaf: 2, nics: 2}\n"
+    "tenants: {red: {hosts: ['h1-1:eth1', h1-2]}, blue: {hosts: ['h1-1:eth2', 'h2-1:eth1']}}"
+)
+
+
+def test_the_guests_of_a_machine_are_in_one_frame():
+    fabric = fabric_of(GUESTS)
+    block = layout(fabric)
+    frames = [b for b in block.boxes if b.kind == "machine"]
+    for frame, names in zip(frames, [{"h1-1-red", "h1-1-blue"}, {"h2-1", "h2-1-blue"}], strict=True):
+        x, y, right, bottom = frame.x, frame.y, frame.x + frame.w, frame.y + frame.h
+        inside = {n.name for b in block.boxes for n in b.nodes if x < b.x < right and y < b.y < bottom}
+        assert inside == names
+    assert [b.label for b in frames] == ["machine h1-1", "machine h2-1"]
+    assert len({b.y for b in block.boxes if b.nodes and b.nodes[0].is_host}) == 1
+    assert "part of h1-1" in (drawn(svg(fabric), "h1-1-red")[0].text or "").splitlines()
+    chart = mermaid(fabric)
+    assert chart.count('["machine h1-1"]') == chart.count('["machine h2-1"]') == 1
+    assert chart.count("subgraph ") == len(re.findall(r"^ *end$", chart, re.MULTILINE))
+
+
 def test_a_rail_has_one_colour_in_every_group():
     fabric = fabric_of("rails: 4\ngroups: 2\nhosts: {per_group: 2}")
     colours: dict[str, set[str]] = {}

@@ -13,6 +13,7 @@ from tests.unit.hedgehog.objects import BASE, NET, attach, document, fabric_link
 
 from closet.cli.importing import import_command
 from closet.errors import IntentError
+from closet.expect.reach import allowed, endpoints
 from closet.importer import convert, write
 from closet.importer.cabling import port_name
 from closet.intent import loads
@@ -27,9 +28,13 @@ def test_the_shipped_diagram_becomes_an_intent(golden):
     text = write(convert(SHIPPED, name="hedgehog"))
     golden("hedgehog", {"intent.yaml": text.replace(str(ROOT), "")})
     fabric = plan(loads(text))
-    assert fabric.summary() == "2 spines, 3 leaves, 6 hosts, 15 links, 3 tenants"
+    assert fabric.summary() == "2 spines, 3 leaves, 7 hosts, 16 links, 3 tenants"
     assert (fabric["leaf-01"].asn, str(fabric["leaf-01"].loopback)) == (65101, "172.30.12.1")
     assert (fabric["spine-01"].asn, str(fabric["spine-01"].loopback)) == (65100, "172.30.8.10")
+    assert [(h.name, h.vrf, [p.peer for p in h.ports]) for h in fabric.hosts if h.machine == "server-06"] == [
+        ("server-06-lab", "lab", ["leaf-02"]),
+        ("server-06-storage", "storage", ["leaf-03"]),
+    ]
     assert [(p.name, p.peer, p.peer_port, p.mtu) for p in fabric["server-01"].ports] == [
         ("enp2s1", "leaf-01", "eth1", 9036),
         ("enp2s2", "leaf-02", "eth1", 9036),
@@ -47,7 +52,7 @@ def test_what_has_no_counterpart_is_refused_in_one_line():
         convert([UNSUPPORTED], name="some")
     assert str(caught.value) == (
         f"{UNSUPPORTED}:8: Switch spine-1: spec.roce: true given: no lossless queues in a fabric of this kind yet "
-        "(13 more; --skip-unsupported leaves out and lists)"
+        "(12 more; --skip-unsupported leaves out and lists)"
     )
 
 
@@ -144,6 +149,43 @@ def test_subnets_meet_as_hedgehog_says(tmp_path_factory, flags, isolated, restri
             assert tenant.joins(a, b) == meet, (a.name, b.name)
 
 
+def test_a_server_in_several_vpcs_is_so_nic_by_nic(tmp_path):
+    """Its guests meet whom their own VPC lets them meet, and not each other, unless those peer."""
+    more = [
+        server_link("h1-l1-more", "h1/p3", "l1/E1/9"),
+        server_link("h1-l2-more", "h1/p4", "l2/E1/9"),
+        vpc("red", subnets={"a": {"subnet": "10.0.1.0/24"}, "b": {"subnet": "10.0.2.0/24"}}),
+        vpc("blue", ipv4Namespace="default", subnets={"default": {"subnet": "10.0.3.0/24"}}),
+        attach("1", "red/a", "h1-l1"),
+        attach("2", "red/a", "h1-l2"),
+        attach("3", "red/b", "h1-l1-more"),
+        attach("4", "blue", "h1-l2-more"),
+        attach("5", "red/a", "h2-l1"),
+        attach("6", "blue", "h3-l1"),
+    ]
+    made = imported(tmp_path, *more)
+    assert made["tenants"]["red"]["subnets"]["a"]["hosts"] == ["h1:p1", "h1:p2", "h2"]
+    assert made["tenants"]["red"]["subnets"]["b"]["hosts"] == ["h1:p3"]
+    assert made["tenants"]["blue"]["subnets"]["default"]["hosts"] == ["h1:p4", "h3"]
+
+    def meet(*documents: dict) -> set[frozenset[str]]:
+        fabric = plan(loads(yaml.safe_dump(imported(tmp_path, *more, *documents))))
+        vips, _ = endpoints(fabric)
+        return {frozenset((a.host, b.host)) for a in vips for b in vips if a != b and allowed(fabric, a, b)}
+
+    inside = {("h1-red-a", "h1-red-b"), ("h1-red-a", "h2"), ("h1-red-b", "h2"), ("h1-blue", "h3")}
+    assert meet() == {frozenset(pair) for pair in inside}
+    across = {("h1-red-a", "h1-blue"), ("h1-red-a", "h3"), ("h2", "h1-blue"), ("h2", "h3")}
+    peering = document("VPCPeering", "p", permit=[{"red": {"subnets": ["a"]}, "blue": {}}])
+    assert meet(peering) == {frozenset(pair) for pair in inside | across}
+
+
+def test_a_link_that_is_attached_to_nothing_is_left_out_and_noted(tmp_path):
+    made = imported(tmp_path, vpc("red", **NET), attach("1", "red", "h1-l2"))
+    assert made["tenants"]["red"]["subnets"]["default"]["hosts"] == ["h1"]
+    assert "h1:p1" not in str(made["wiring"]["links"])
+
+
 def test_alternatives_of_a_peering_are_peerings(tmp_path):
     two = {"a": {"subnet": "10.0.1.0/24"}, "b": {"subnet": "10.0.2.0/24"}}
     made = imported(
@@ -217,12 +259,12 @@ def test_the_command_writes_the_intent_and_says_what_it_left_out(tmp_path):
     out = tmp_path / "My fabric.yaml"
     files = [str(p) for p in SHIPPED]
     done = CliRunner().invoke(import_command, [*files, "-o", str(out)])
-    assert (done.exit_code, done.output) == (0, f"{out}: 2 spines, 3 leaves, 6 hosts, 15 links, 3 tenants\n")
+    assert (done.exit_code, done.output) == (0, f"{out}: 2 spines, 3 leaves, 7 hosts, 16 links, 3 tenants\n")
     assert "\nname: my-fabric\n" in out.read_text()
     done = CliRunner().invoke(import_command, [*files, "--name", "lab"])
     assert done.stdout.replace("name: lab", "name: my-fabric") == out.read_text()
     done = CliRunner().invoke(import_command, [str(UNSUPPORTED), "--skip-unsupported", "-o", str(out)])
     said = [line.partition(": ")[0] for line in done.stderr.splitlines()]
-    assert said == ["left out"] * 14 + ["noted"] * 4
+    assert said == ["left out"] * 13 + ["noted"] * 5
     done = CliRunner().invoke(import_command, [str(out), "-o", str(out)])
     assert "is one of the files to read" in str(done.exception)

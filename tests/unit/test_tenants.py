@@ -32,11 +32,14 @@ def fabric(text: str) -> Fabric:
 REFUSED = {
     "a host in two tenants": (
         "tenants: {red: {hosts: [h1-1]}, blue: {hosts: ['h1-*']}}",
-        "tenants.blue.hosts: h1-1 is in tenants.red already, allowed: one tenant and subnet a host",
+        "tenants.blue.hosts: h1-1:eth1 is in tenants.red already, allowed: one tenant and subnet a NIC",
     ),
     "a host in two subnets": (
         "tenants: {red: {subnets: {a: {hosts: [h1-1]}, b: {hosts: [h1-1]}}}}",
-        "tenants.red.subnets.b.hosts: h1-1 is in tenants.red.subnets.a already, allowed: one tenant and subnet a host",
+        (
+            "tenants.red.subnets.b.hosts: h1-1:eth1 is in tenants.red.subnets.a already, "
+            "allowed: one tenant and subnet a NIC"
+        ),
     ),
     "nobody": (
         "tenants: {red: {hosts: [nope]}}",

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from closet.change.move import move, write_files
-from closet.change.refuse import refuse_others
+from closet.change.refuse import refuse_moved_nics, refuse_others
 from closet.change.step import Step, rising, steps, way_back
 from closet.converge import Convergence
 from closet.errors import ClosetError, RuntimeFault, UsageError
@@ -54,8 +54,8 @@ def apply(intent: Intent, *, name: str | None = None, progress: Progress | None 
 
     Raises:
         IntentError: the intent cannot be planned.
-        UsageError: the lab is not up, the intent differs in more than tenants and peerings, or another command works
-            on the lab.
+        UsageError: the lab is not up, the intent differs in more than tenants and peerings, a NIC would go to another
+            host, or another command works on the lab.
         RuntimeFault: it failed.
     """
     progress = progress or Progress()
@@ -70,6 +70,7 @@ def apply(intent: Intent, *, name: str | None = None, progress: Progress | None 
         text = intent.said()
         refuse_others(folder.name, Intent.model_validate_json((folder.path / INTENT).read_bytes()), intent)
         old, new = lab.fabric, plan(intent)
+        refuse_moved_nics(folder.name, old, new)
         progress.mark("plan")
         todo = steps(old, new)
         progress.mark("render")

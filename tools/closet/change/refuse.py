@@ -7,6 +7,7 @@ from typing import Any
 
 from closet.errors import UsageError
 from closet.intent import Intent
+from closet.plan import Fabric
 
 CHANGES = frozenset({"name", "tenants", "peerings"})
 """Words of an intent that may differ; the name is the lab's."""
@@ -25,6 +26,20 @@ def refuse_others(lab: str, old: Intent, new: Intent) -> None:
             f"lab {lab}: apply changes tenants and peerings, and {place} differs: {_short(runs)} runs, "
             f"{_short(given)} given (allowed: `closet down {lab}`, then up)"
         )
+
+
+def refuse_moved_nics(lab: str, old: Fabric, new: Fabric) -> None:
+    """See that every NIC stays with its host: hosts are neither split among tenants, nor put together, while they run.
+
+    Raises:
+        UsageError: one would go to another; names it, and both hosts.
+    """
+    for was, will in zip(old.links, new.links, strict=True):
+        if was.b != will.b:
+            raise UsageError(
+                f"lab {lab}: apply moves no NIC from one host to another, and {will.b_port} of {was.b} would be of "
+                f"{will.b} (allowed: `closet down {lab}`, then up)"
+            )
 
 
 def _first(a: Any, b: Any, place: str = "") -> tuple[str, Any, Any] | None:

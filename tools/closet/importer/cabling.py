@@ -67,9 +67,9 @@ class Cabling:
             else:
                 self.cables += self._cables(obj, connection)
 
-    def of_servers(self) -> dict[str, str]:
-        """Connection → the server it is of."""
-        return {c.connection: c.lower.device for c in self.cables if self._diagram.get(Server, c.lower.device)}
+    def of_servers(self) -> dict[str, End]:
+        """Connection → the server it is of, and the NIC."""
+        return {c.connection: c.lower for c in self.cables if self._diagram.get(Server, c.lower.device)}
 
     def _cables(self, obj: Object, connection: Connection) -> Iterator[Cable]:
         if connection.fabric is not None:

@@ -68,7 +68,7 @@ def convert(paths: Sequence[Path], *, name: str, skip: bool = False) -> Imported
     _check_names(diagram)
     cabling = Cabling(diagram, left)
     found = members(diagram, left, cabling.of_servers())
-    made_tenants = tenants(diagram, left, found.subnet_of)
+    made_tenants = tenants(diagram, left, found.hosts)
     made_peerings = peerings(diagram)
     cables = [c for c in cabling.cables if c.connection not in found.dropped]
     mtu = _mtu(diagram, cables, left)
@@ -80,7 +80,7 @@ def convert(paths: Sequence[Path], *, name: str, skip: bool = False) -> Imported
             left.note(f"{obj.where()}: on no link, left out")
     if diagram.objects.get("VPC"):
         for server in servers:
-            if server in joined and server not in found.subnet_of:
+            if server in joined and server not in found.servers:
                 left.note(f"Server {server}: in no VPC; here it is in the underlay with all that are in none")
     made = Imported(
         name=name,

@@ -8,6 +8,7 @@ from ipaddress import IPv4Network
 from itertools import pairwise
 from typing import Any
 
+from closet.importer.cabling import End
 from closet.importer.diagram import Diagram
 from closet.importer.hedgehog import (
     VPC,
@@ -38,26 +39,28 @@ class Membership:
     """Who is where.
 
     Attributes:
-        subnet_of: server → its VPC and subnet.
-        dropped: connections that carry nothing: of a server whose VPC is attached over others.
+        subnet_of: connection → the VPC and subnet it is in.
+        dropped: connections that carry nothing: of a server that is attached over others.
+        hosts: VPC and subnet → who is in it, as an intent says it: servers, or single NICs of them.
+        servers: those that are attached.
     """
 
     subnet_of: dict[str, tuple[str, str]] = field(default_factory=dict)
     dropped: set[str] = field(default_factory=set)
+    hosts: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    servers: set[str] = field(default_factory=set)
 
 
-def members(diagram: Diagram, left: Leftovers, server_of: dict[str, str]) -> Membership:
-    """Who is in which subnet; a server is in one, over all its connections.
+def members(diagram: Diagram, left: Leftovers, server_of: dict[str, End]) -> Membership:
+    """Who is in which subnet: a server over all its connections, or each of its NICs over its own.
 
     Args:
-        server_of: connection → server, of the connections that are cables.
+        server_of: connection → server and NIC, of the connections that are cables.
 
     Raises:
         IntentError: an attachment names a VPC, subnet or connection that is not there.
     """
     found = Membership()
-    attached: set[str] = set()
-    refused: set[str] = set()
     for obj, attachment in diagram.all(VPCAttachment):
         vpc, _, subnet = attachment.subnet.partition("/")
         subnet = subnet or DEFAULT
@@ -65,26 +68,31 @@ def members(diagram: Diagram, left: Leftovers, server_of: dict[str, str]) -> Mem
         if subnet not in words.subnets:
             raise obj.wrong(("subnet",), f"no subnet {subnet!r} in VPC {vpc}, allowed: {', '.join(words.subnets)}")
         diagram.need(Connection, attachment.connection, obj, ("connection",))
-        server = server_of.get(attachment.connection)
-        if server is None:
+        end = server_of.get(attachment.connection)
+        if end is None:
             left.leave(obj, ("connection",), why=f"{attachment.connection} is no cable to a server here")
-        elif found.subnet_of.setdefault(server, (vpc, subnet)) != (vpc, subnet):
-            already = "/".join(found.subnet_of[server])
-            left.leave(obj, ("subnet",), attachment.subnet, f"{server} is in {already}, a host is in one subnet here")
-            refused.add(attachment.connection)
-        else:
-            attached.add(attachment.connection)
+        elif found.subnet_of.setdefault(attachment.connection, (vpc, subnet)) != (vpc, subnet):
+            already = "/".join(found.subnet_of[attachment.connection])
+            why = f"{attachment.connection} is in {already}, a link is in one subnet here"
+            left.leave(obj, ("subnet",), attachment.subnet, why)
+    places: dict[str, set[tuple[str, str]]] = {}
+    for name, there in found.subnet_of.items():
+        places.setdefault(server_of[name].device, set()).add(there)
+    for name, there in found.subnet_of.items():
+        end = server_of[name]
+        word = end.device if len(places[end.device]) == 1 else f"{end.device}:{end.port}"
+        if word not in (words_of := found.hosts.setdefault(there, [])):
+            words_of.append(word)
+    found.servers = set(places)
     for obj, _ in diagram.all(Connection):
-        server = server_of.get(obj.name)
-        if server in found.subnet_of and obj.name not in attached:
+        end = server_of.get(obj.name)
+        if end is not None and end.device in places and obj.name not in found.subnet_of:
             found.dropped.add(obj.name)
-            if obj.name not in refused:
-                there = "/".join(found.subnet_of[server])
-                left.leave(obj, (), why=f"{server} is in {there}, but not over this link; here it is over all")
+            left.note(f"{obj.where()}: {end.device} is in a VPC, but not over this link, which is left out")
     return found
 
 
-def tenants(diagram: Diagram, left: Leftovers, subnet_of: dict[str, tuple[str, str]]) -> dict[str, Words]:
+def tenants(diagram: Diagram, left: Leftovers, hosts: dict[tuple[str, str], list[str]]) -> dict[str, Words]:
     """The tenants that VPCs become.
 
     Raises:
@@ -101,11 +109,11 @@ def tenants(diagram: Diagram, left: Leftovers, subnet_of: dict[str, tuple[str, s
             for name in together:
                 if name not in vpc.subnets:
                     raise obj.wrong(("permit", i), f"no subnet {name!r}, allowed: {', '.join(vpc.subnets)}")
-        made[obj.name] = _tenant(obj, vpc, subnet_of)
+        made[obj.name] = _tenant(obj, vpc, hosts)
     return made
 
 
-def _tenant(obj: Object, vpc: VPC, subnet_of: dict[str, tuple[str, str]]) -> Words:
+def _tenant(obj: Object, vpc: VPC, hosts: dict[tuple[str, str], list[str]]) -> Words:
     words: Words = {k: True for k in ("isolated", "restricted") if getattr(vpc, k)}
     if vpc.permit:
         words["permit"] = [list(names) for names in vpc.permit]
@@ -113,9 +121,12 @@ def _tenant(obj: Object, vpc: VPC, subnet_of: dict[str, tuple[str, str]]) -> Wor
     for name, subnet in vpc.subnets.items():
         if not SUBNET_NAME.fullmatch(name):
             raise obj.wrong(("subnets", name), "allowed: a name of at most 32 of a-z, 0-9 and -, a-z first")
-        hosts = [server for server, there in subnet_of.items() if there == (obj.name, name)]
         flags = {k: getattr(subnet, k) for k in ("isolated", "restricted") if getattr(subnet, k) is not None}
-        words["subnets"][name] = {"hosts": hosts, "prefix": str(subnet.subnet.network), **flags}
+        words["subnets"][name] = {
+            "hosts": hosts.get((obj.name, name), []),
+            "prefix": str(subnet.subnet.network),
+            **flags,
+        }
     return words
 
 

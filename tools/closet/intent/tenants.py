@@ -13,7 +13,7 @@ VrfName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_len
 """A tenant's name is that of its VRF, which is a Linux interface (or namespace)."""
 
 Members = tuple[Annotated[str, StringConstraints(min_length=1, max_length=64)], ...]
-"""Names or patterns of hosts (`h1-1`, `g2-*`)."""
+"""Names or patterns of hosts (`h1-1`, `g2-*`), or of some of their NICs (`h1-1:eth2`, `g2-*:eth[12]`)."""
 
 Vni = Annotated[Int, Field(ge=1, le=16777215)]
 """A VXLAN network identifier (RFC 7348: 24 bits)."""
@@ -26,7 +26,7 @@ class Subnet(Words):
     """Hosts of a tenant that are treated alike."""
 
     hosts: Members
-    """Who is in it: names or patterns of hosts, with all their NICs."""
+    """Who is in it: names or patterns of hosts with all their NICs, or of single NICs (`h1-1:eth2`)."""
     prefix: IPv4Network | None = None
     """Where the addresses of its hosts come from; another tenant may use the same. Default: they keep those of
     their leaf's block."""
@@ -40,7 +40,8 @@ class Tenant(Words):
     """A VPC: one VRF on every leaf it is on, one L3VNI between them (EVPN Type-5, RFC 9136)."""
 
     hosts: Members = ()
-    """Who is in it, where it has no `subnets`: names or patterns of hosts, with all their NICs."""
+    """Who is in it, where it has no `subnets`: names or patterns of hosts with all their NICs, or of single NICs
+    (`h1-1:eth2`, `g2-*:eth[12]`)."""
     prefix: IPv4Network | None = None
     """Where their addresses come from; another tenant may use the same. Default: those of their leaf's block."""
     subnets: dict[Name, Subnet] = Field(default_factory=dict)

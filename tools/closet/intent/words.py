@@ -9,7 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, StringConstraints
 IFNAMSIZ = 15
 """Longest name of a Linux network interface (include/uapi/linux/if.h: IFNAMSIZ - 1)."""
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=32)]
+NAME_MAX = 32
+"""Longest name of a lab or node."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=NAME_MAX)]
 """A lab or node name: also a host name, a folder and part of a container name."""
 
 Int = Annotated[int, Strict()]

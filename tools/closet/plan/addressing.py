@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from itertools import combinations
 
 from closet.errors import IntentError
 from closet.intent.model import Intent
 from closet.plan.fabric import Role
-from closet.plan.shape import Shape
+from closet.plan.shape import Draft, Shape
 
 
 def check_pools(intent: Intent) -> None:
@@ -63,13 +64,25 @@ class HostBlocks:
     that only this leaf reaches, the upper half one /32 for every NIC on it. The VIP of a host on several
     leaves is taken from `pools.vips` instead: a summary of it by one leaf would draw traffic that this
     leaf could not deliver after a link failure (RFC 7938 section 8.2).
+
+    The guests of a host that is split take their VIPs from the other end of the lower half, each by its first NIC, and
+    from later in `pools.vips`: nobody else has others for them.
+
+    Args:
+        shape: as it is before any host is split.
     """
 
     def __init__(self, *, intent: Intent, shape: Shape) -> None:
         self._intent = intent
+        self._shape = shape
         self._leaves = [i for i, d in enumerate(shape.drafts) if d.role is Role.LEAF]
+        self._vips: dict[int, IPv4Address] = {}
+        self._alone: Counter[int] = Counter()
+        """VIPs out of the block of each leaf."""
+        self._nic: dict[int, int] = {}
+        """Cable → which of the NICs on its leaf it has, from 1."""
         self.block: dict[int, IPv4Network] = {}
-        self.vip: dict[int, IPv4Address] = {}
+        """Leaf → its block."""
         self.rail: dict[int, IPv4Address] = {}
         """NIC address by cable."""
         pool, length = intent.pools.hosts, intent.pools.leaf_prefix
@@ -85,30 +98,51 @@ class HostBlocks:
             self.block[leaf] = block
             multihomed = self._fill(shape, leaf, block, multihomed)
 
+    def vip(self, host: Draft) -> IPv4Address:
+        """The VIP of a host, of a guest, or of what is left of a host.
+
+        Raises:
+            IntentError: there is no room for it.
+        """
+        whole = host.machine or host
+        leaves = self._leaves_of(host)
+        if host.number == whole.number and (len(leaves) > 1) == (len(self._leaves_of(whole)) > 1):
+            return self._vips[whole.number]
+        if len(leaves) > 1:
+            return pick(self._intent, "vips", host.index)
+        leaf, nic = leaves.pop(), self._nic[host.cables[0][0]]
+        block = self.block[leaf]
+        return block[block.num_addresses // 2 - self._room(block, nic + self._alone[leaf], nic)]
+
+    def _leaves_of(self, host: Draft) -> set[int]:
+        return {self._shape.cables[c][0] for c, _ in host.cables}
+
     def _fill(self, shape: Shape, leaf: int, block: IPv4Network, multihomed: int) -> int:
         half = block.num_addresses // 2
-        vips = nics = 0
+        nics = 0
         for cable, end in shape.drafts[leaf].cables:
-            host = shape.cables[cable][1]
-            if end != 0 or shape.drafts[host].role is not Role.HOST:
+            host = shape.drafts[shape.cables[cable][1]]
+            if end != 0 or host.role is not Role.HOST:
                 continue
             nics += 1
-            self.rail[cable] = self._within(block, half + nics, nics)
-            if host in self.vip:
+            self._nic[cable] = nics
+            self.rail[cable] = block[half + self._room(block, nics, nics)]
+            if host.number in self._vips:
                 continue
-            if {shape.cables[c][0] for c, _ in shape.drafts[host].cables} == {leaf}:
-                vips += 1
-                self.vip[host] = self._within(block, vips, vips)
+            if self._leaves_of(host) == {leaf}:
+                self._alone[leaf] += 1
+                self._vips[host.number] = block[self._room(block, self._alone[leaf], self._alone[leaf])]
             else:
-                self.vip[host] = pick(self._intent, "vips", multihomed)
+                self._vips[host.number] = pick(self._intent, "vips", multihomed)
                 multihomed += 1
         return multihomed
 
-    def _within(self, block: IPv4Network, offset: int, count: int) -> IPv4Address:
+    def _room(self, block: IPv4Network, count: int, offset: int) -> int:
+        """The offset, if half of the block has room for so many."""
         half = block.num_addresses // 2
         if count >= half:
             raise IntentError(
                 f"{self._intent.name}: pools.leaf_prefix: a /{block.prefixlen} is too small: half of it, {half - 1} "
                 f"addresses, must hold {count} or more NICs or VIPs of one leaf (allowed: a shorter prefix)"
             )
-        return block[offset]
+        return offset

@@ -67,11 +67,12 @@ class Node:
     """A switch or host.
 
     Attributes:
-        number: unique in the lab, from 1: the base of MACs and of the hash seed.
+        number: unique in the lab, from 1: the base of the hash seed and, on a switch, of MACs and route distinguishers.
         loopback: a switch's router id and VTEP, a host's VIP: the /32 on `lo`.
         block: a leaf's summary: the /32s of its hosts that only this leaf reaches; else None.
         pod: the pod, from 1 (0: superspine). group: the leaves a host attaches to, from 1 in its pod.
         rdma: what a host's NICs speak RDMA by, as the intent wishes it: `none`, `auto`, `verbs` or `endpoint`.
+        machine: the host it is a part of, where the NICs of that are in several VRFs; else None.
         hash_policy: net.ipv4.fib_multipath_hash_policy: 0 layer 3, 1 layer 4.
         config: the user's own frr.conf in place of the generated one. extra: lines to append to it.
     """
@@ -88,6 +89,7 @@ class Node:
     hash_policy: int
     hash_seed: int
     rdma: Rdma = "none"
+    machine: str | None = None
     config: str | None = None
     extra: str | None = None
 

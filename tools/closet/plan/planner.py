@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from ipaddress import IPv4Address
 
 from closet.errors import IntentError
 from closet.intent.model import Bfd, Ecmp, Intent
 from closet.intent.model import Node as Override
-from closet.intent.words import Rdma
+from closet.intent.words import NAME_MAX, Rdma
 from closet.plan.addressing import HostBlocks, check_pools, link_address, pick
 from closet.plan.checks import check
 from closet.plan.fabric import DEFAULT_VRF, VXLAN_OVERHEAD, Fabric, Link, Node, Port, Role
+from closet.plan.guests import split
+from closet.plan.members import Seat, Seats, given_addresses, seats
 from closet.plan.shape import Draft, Shape
-from closet.plan.tenancy import Membership, address, membership, plan_tenants
+from closet.plan.tenancy import plan_tenants
 from closet.plan.wiring import wire
 
 HASH_POLICY = {"l3": 0, "l4": 1}
 """net.ipv4.fib_multipath_hash_policy (Linux Documentation/networking/ip-sysctl.rst)."""
+
+ALONE = frozenset({"name", "loopback", "config"})
+"""Words about one node."""
 
 MAX_PORTS = 1 << 16
 """Ports of a node that a MAC address has room for."""
@@ -31,42 +37,45 @@ def plan(intent: Intent) -> Fabric:
     """
     check_pools(intent)
     shape = wire(intent)
-    overrides = _overrides(intent, [d.name for d in shape.drafts])
-    names = _names(intent, shape, overrides)
     blocks = HostBlocks(intent=intent, shape=shape)
-    who = membership(intent, [names[i] for i, d in enumerate(shape.drafts) if d.role is Role.HOST])
-    nodes: list[Node] = []
+    called = _called(intent, shape)
+    where = seats(intent, shape, called)
+    shape = split(intent, shape, called, where)
+    overrides = _overrides(intent, shape.drafts)
+    names = _names(intent, shape, overrides)
+    given = given_addresses(intent, shape, names, where)
+    members: dict[Seat, list[str]] = {}
+    by_name: dict[str, Node] = {}
     switches = 0
-    for i, draft in enumerate(shape.drafts):
+    for i, (draft, name) in enumerate(zip(shape.drafts, names, strict=True)):
         override = overrides[draft.name]
+        rails: Sequence[IPv4Address | None] = [None] * len(draft.cables)
         if draft.role is Role.HOST:
-            loopback = blocks.vip[i]
+            loopback, *rails = given.get(name) or (blocks.vip(draft), *(blocks.rail[c] for c, _ in draft.cables))
+            if (seat := where.get(draft.cables[0][0])) is not None:
+                members.setdefault(seat, []).append(name)
         else:
             loopback = pick(intent, "loopbacks", switches)
             switches += 1
         ecmp = _ecmp(intent.ecmp, override.ecmp)
-        node = Node(
-            name=names[i],
+        by_name[name] = Node(
+            name=name,
             role=draft.role,
-            number=i + 1,
+            number=draft.number,
             asn=override.asn or _asn(intent, draft),
-            loopback=loopback,
-            ports=_ports(intent, shape, names, blocks, who, i),
+            loopback=override.loopback or loopback,
+            ports=_ports(intent, shape, names, rails, where, i),
             block=blocks.block.get(i),
             pod=draft.pod,
             group=draft.group,
             hash_policy=HASH_POLICY[ecmp.hash],
-            hash_seed=ecmp.seed or _seed(i + 1),
+            hash_seed=ecmp.seed or _seed(draft.number),
             rdma=_rdma(intent, draft, override),
+            machine=called[draft.machine.number - 1] if draft.machine is not None else None,
             config=override.config,
             extra=override.extra,
         )
-        nodes.append(node)
-    by_name = {n.name: n for n in address(intent, nodes, who)}
-    for draft, name in zip(shape.drafts, names, strict=True):
-        if (given := overrides[draft.name].loopback) is not None:
-            by_name[name] = replace(by_name[name], loopback=given)
-    tenants, peerings = plan_tenants(intent, by_name, who)
+    tenants, peerings = plan_tenants(intent, by_name, members)
     fabric = Fabric(
         name=intent.name,
         nodes=by_name,
@@ -86,24 +95,39 @@ def plan(intent: Intent) -> Fabric:
     return fabric
 
 
-def _overrides(intent: Intent, names: list[str]) -> dict[str, Override]:
-    """The override of every node: all patterns that match it, in the order of the file, later ones first."""
-    merged: dict[str, dict[str, object]] = {n: {} for n in names}
+def _called(intent: Intent, shape: Shape) -> list[str]:
+    """What the nodes are called before any is split: as `nodes` says, where that is sound."""
+    names = {d.name: d.name for d in shape.drafts}
     for pattern, override in intent.nodes.items():
-        matched = [n for n in names if fnmatchcase(n, pattern)]
-        if not matched:
+        if override.name is not None:
+            names |= {n: override.name for n in names if fnmatchcase(n, pattern)}
+    return list(names.values())
+
+
+def _overrides(intent: Intent, drafts: Sequence[Draft]) -> dict[str, Override]:
+    """The override of every node: all patterns that match it, in the order of the file, later ones first.
+
+    What matches a host that is split means its guests, too, but for words that are one node's.
+    """
+    merged: dict[str, dict[str, object]] = {d.name: {} for d in drafts}
+    for pattern, override in intent.nodes.items():
+        own = [d.name for d in drafts if fnmatchcase(d.name, pattern)]
+        guests = [d.name for d in drafts if d.machine is not None and fnmatchcase(d.machine.name, pattern)]
+        one = own or guests
+        if not one:
             raise IntentError(
                 f"{intent.name}: nodes.{pattern}: matches no node, allowed: a name or pattern of "
-                f"{names[0]} ... {names[-1]}"
+                f"{drafts[0].name} ... {drafts[-1].name}"
             )
         given = {k: getattr(override, k) for k in override.model_fields_set}
-        if len(matched) > 1 and (alone := {"name", "loopback", "config"} & given.keys()):
+        alone = ALONE & given.keys()
+        if len(one) > 1 and alone:
             raise IntentError(
-                f"{intent.name}: nodes.{pattern}.{min(alone)}: {len(matched)} nodes match, allowed: exactly one"
+                f"{intent.name}: nodes.{pattern}.{min(alone)}: {len(one)} nodes match, allowed: exactly one"
             )
-        for n in matched:
+        for n in dict.fromkeys([*own, *guests]):
             before = merged[n].get("ecmp")
-            merged[n] |= given
+            merged[n] |= given if n in one else {k: v for k, v in given.items() if k not in ALONE}
             if isinstance(before, Ecmp):
                 merged[n]["ecmp"] = _ecmp(before, override.ecmp)
     return {n: Override.model_construct(**{**Override().__dict__, **given}) for n, given in merged.items()}
@@ -124,6 +148,11 @@ def _names(intent: Intent, shape: Shape, overrides: dict[str, Override]) -> list
             raise IntentError(
                 f"{intent.name}: nodes.{draft.name}.name: {name!r} is also the name of {seen[name]}, "
                 f"allowed: a name no other node has"
+            )
+        if len(name) > NAME_MAX:
+            raise IntentError(
+                f"{intent.name}: tenants: {name!r} would be the name of a guest, allowed: at most {NAME_MAX} "
+                f"characters (nodes.{draft.name}.name gives it another)"
             )
         seen[name] = draft.name
     return names
@@ -156,25 +185,28 @@ def _seed(number: int) -> int:
 
 
 def _ports(
-    intent: Intent, shape: Shape, names: list[str], blocks: HostBlocks, who: Membership, i: int
+    intent: Intent, shape: Shape, names: list[str], rails: Sequence[IPv4Address | None], where: Seats, i: int
 ) -> tuple[Port, ...]:
     draft = shape.drafts[i]
+    whole = draft.machine or draft  # guests have its NICs, and so their MACs
+    place = {end: n for n, end in enumerate(whole.cables)}
     if len(draft.cables) > MAX_PORTS:
         raise IntentError(
             f"{intent.name}: {names[i]}: {len(draft.cables)} ports, allowed: at most {MAX_PORTS} on one node"
         )
     ports = []
-    for n, (cable, end) in enumerate(draft.cables):
+    for (cable, end), rail in zip(draft.cables, rails, strict=True):
+        n = place[cable, end]
         other = shape.cables[cable][1 - end]
-        vrf = who.vrf_of.get(names[i] if draft.role is Role.HOST else names[other], DEFAULT_VRF)
+        vrf = where[cable].tenant if cable in where else DEFAULT_VRF
         ports.append(
             Port(
                 name=shape.port_name[cable, end],
-                mac=f"02:c1:{i + 1 >> 8:02x}:{i + 1 & 255:02x}:{n >> 8:02x}:{n & 255:02x}",
+                mac=f"02:c1:{whole.number >> 8:02x}:{whole.number & 255:02x}:{n >> 8:02x}:{n & 255:02x}",
                 peer=names[other],
                 peer_port=shape.port_name[cable, 1 - end],
                 address=link_address(intent, cable, end),
-                rail=blocks.rail[cable] if draft.role is Role.HOST else None,
+                rail=rail,
                 mtu=intent.links.mtu - (VXLAN_OVERHEAD if vrf != DEFAULT_VRF else 0),
                 vrf=vrf,
             )

@@ -19,7 +19,9 @@ class Draft:
     Attributes:
         group: the leaves a host attaches to, from 1 in its pod (one leaf, a pair, or a leaf a rail).
         index: position among the nodes of its role in the whole fabric, from 0.
+        number: position among all nodes, from 1.
         cables: (position in the cable list, end 0 or 1), in port order.
+        machine: the host it is a part of, where that is split among VRFs (`guests.split`).
     """
 
     name: str
@@ -27,7 +29,9 @@ class Draft:
     pod: int
     group: int
     index: int
+    number: int
     cables: list[tuple[int, int]] = field(default_factory=list)
+    machine: Draft | None = None
 
 
 @dataclass(slots=True)
@@ -42,7 +46,7 @@ class Shape:
 
     def add(self, name: str, role: Role, pod: int = 0, group: int = 0) -> int:
         """Append a draft; returns its position."""
-        self.drafts.append(Draft(name, role, pod, group, self._counts[role]))
+        self.drafts.append(Draft(name, role, pod, group, self._counts[role], len(self.drafts) + 1))
         self._counts[role] += 1
         return len(self.drafts) - 1
 

@@ -1,11 +1,10 @@
-"""Who is in which tenant, with which numbers and addresses, and what may meet what."""
+"""Tenants and peerings with their numbers, and what may meet what."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
-from ipaddress import IPv4Address, IPv4Network, collapse_addresses
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from ipaddress import IPv4Network, collapse_addresses
 from itertools import combinations
 from zlib import crc32
 
@@ -14,6 +13,7 @@ from closet.intent.model import Intent
 from closet.intent.tenants import Peering as PeeringWords
 from closet.intent.tenants import Tenant as TenantWords
 from closet.plan.fabric import DEFAULT_VRF, Node, Role
+from closet.plan.members import Seat
 from closet.plan.tenant import Peering, Permit, Space, Subnet, Tenant
 
 FIRST_VNI = 10_000
@@ -23,86 +23,18 @@ ROUTE_TARGET_AS = 65000
 """The AS part of route targets that nobody gave: private (RFC 6996), and the same on every leaf."""
 
 
-@dataclass(slots=True)
-class Membership:
-    """Host names of every tenant, by subnet; and host → tenant."""
-
-    members: dict[str, dict[str, list[str]]] = field(default_factory=dict)
-    vrf_of: dict[str, str] = field(default_factory=dict)
-
-
-def membership(intent: Intent, hosts: Sequence[str]) -> Membership:
-    """Who is in which tenant.
-
-    Raises:
-        IntentError: a pattern matches no host, or a host would be in two tenants or subnets.
-    """
-    found = Membership()
-    place_of: dict[str, str] = {}
-    for tenant, words in intent.tenants.items():
-        subnets = found.members.setdefault(tenant, {})
-        for name, subnet in words.parts().items():
-            place = f"tenants.{tenant}" + (f".subnets.{name}" if words.subnets else "")
-            matched: dict[str, None] = {}
-            for i, pattern in enumerate(subnet.hosts):
-                its = [h for h in hosts if fnmatchcase(h, pattern)]
-                if not its:
-                    raise IntentError(
-                        f"{intent.name}: {place}.hosts[{i}]: {pattern!r} matches no host, allowed: a name or pattern "
-                        f"of {hosts[0]} ... {hosts[-1]}"
-                    )
-                matched |= dict.fromkeys(its)
-            for host in matched:
-                if place_of.setdefault(host, place) != place:
-                    raise IntentError(
-                        f"{intent.name}: {place}.hosts: {host} is in {place_of[host]} already, "
-                        f"allowed: one tenant and subnet a host"
-                    )
-                found.vrf_of[host] = tenant
-            subnets[name] = [h for h in hosts if h in matched]
-    return found
-
-
-def address(intent: Intent, nodes: list[Node], who: Membership) -> list[Node]:
-    """The nodes, with the addresses of those hosts whose subnet has a prefix taken from it.
-
-    In the order of the fabric, a host's VIP first and then a /32 for each NIC.
-
-    Raises:
-        IntentError: a prefix is too small, or an overridden loopback is outside it.
-    """
-    prefix_of: dict[str, tuple[str, Iterator[IPv4Address], IPv4Network]] = {}
-    for tenant, subnets in who.members.items():
-        for name, hosts in subnets.items():
-            net = intent.tenants[tenant].parts()[name].prefix
-            if net is not None:
-                free = iter(net.hosts()) if net.num_addresses > 1 else iter([net.network_address])
-                place = f"tenants.{tenant}" + (f".subnets.{name}" if intent.tenants[tenant].subnets else "")
-                prefix_of |= dict.fromkeys(hosts, (place, free, net))
-    return [_readdress(intent, n, *prefix_of[n.name]) if n.name in prefix_of else n for n in nodes]
-
-
-def _readdress(intent: Intent, host: Node, place: str, free: Iterator[IPv4Address], net: IPv4Network) -> Node:
-    try:
-        vip, *rails = [next(free) for _ in range(1 + len(host.ports))]
-    except (StopIteration, RuntimeError):
-        raise IntentError(
-            f"{intent.name}: {place}.prefix: {net} is too small: {host.name} needs {1 + len(host.ports)} more "
-            f"addresses, one for itself and one a NIC"
-        ) from None
-    ports = tuple(replace(p, rail=rail) for p, rail in zip(host.ports, rails, strict=True))
-    return replace(host, loopback=vip, ports=ports)
-
-
 def plan_tenants(
-    intent: Intent, nodes: dict[str, Node], who: Membership
+    intent: Intent, nodes: dict[str, Node], members: Mapping[Seat, Sequence[str]]
 ) -> tuple[dict[str, Tenant], tuple[Peering, ...]]:
     """Tenants and peerings, with all their numbers.
+
+    Args:
+        members: the hosts in each tenant and subnet.
 
     Raises:
         IntentError: numbers clash, a peering names an unknown tenant, a prefix is outside or ambiguous.
     """
-    tenants = {name: _tenant(intent, name, words, nodes, who) for name, words in intent.tenants.items()}
+    tenants = {name: _tenant(intent, name, words, nodes, members) for name, words in intent.tenants.items()}
     _check_numbers(intent, tenants)
     _check_names(intent, nodes, tenants)
     _check_subnets(intent, tenants)
@@ -123,11 +55,13 @@ def vni_of(name: str) -> int:
     return FIRST_VNI + crc32(name.encode()) % (LAST_VNI - FIRST_VNI + 1)
 
 
-def _tenant(intent: Intent, name: str, words: TenantWords, nodes: dict[str, Node], who: Membership) -> Tenant:
+def _tenant(
+    intent: Intent, name: str, words: TenantWords, nodes: dict[str, Node], members: Mapping[Seat, Sequence[str]]
+) -> Tenant:
     vni = words.vni or vni_of(name)
     subnets = []
     for part, given in words.parts().items():
-        hosts = who.members[name][part]
+        hosts = members.get(Seat(name, part), ())
         own = [IPv4Network(a) for h in hosts for a in nodes[h].addresses]
         subnets.append(
             Subnet(

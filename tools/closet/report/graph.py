@@ -254,6 +254,7 @@ def _tooltip(node: Node, marks: Mapping[str, str], box: Box) -> str:
     head = f"{node.name}: {node.role}" + (f", {marks[node.name]}" if node.name in marks else "")
     facts = [f"AS {node.asn}", f"{address} {node.loopback}"] + ([f"block {node.block}"] if node.block else [])
     facts += [f"tenant {node.vrf}"] if node.vrf != DEFAULT_VRF else []
+    facts += [f"part of {node.machine}"] if node.machine else []
     ports = [f"{p.name}{f' {p.rail}' if p.rail else ''} - {p.peer}:{p.peer_port}" for p in node.ports]
     return "; ".join([head, *facts, *ports]) if box.kind == "stack" else "\n".join([head, *facts, *ports])
 

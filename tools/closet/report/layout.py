@@ -97,10 +97,10 @@ class Pod:
 def pods(fabric: Fabric) -> list[Pod]:
     """The switches and hosts of a fabric as a person would draw them."""
     found = []
-    below = sorted((n for n in fabric if n.role is not Role.SUPERSPINE), key=lambda n: (n.pod, n.number))
+    below = sorted((n for n in fabric if n.role is not Role.SUPERSPINE), key=lambda n: n.pod)
     for number, members in groupby(below, key=lambda n: n.pod):
         nodes = list(members)
-        ends = sorted((n for n in nodes if n.role is not Role.SPINE), key=lambda n: (n.group, n.number))
+        ends = sorted((n for n in nodes if n.role is not Role.SPINE), key=lambda n: n.group)
         groups = [_group(g, list(those)) for g, those in groupby(ends, key=lambda n: n.group)]
         spines = tuple(n for n in nodes if n.role is Role.SPINE)
         found.append(Pod(number if fabric.top is Role.SUPERSPINE else 0, spines, tuple(groups)))
@@ -195,9 +195,14 @@ class _Placer:
         return Block((len(nodes) - 1) * step + one, row.h, spread)
 
     def row(self, nodes: Sequence[Node], size: Size, limit: float, more: float = 0.0) -> Block:
-        """Boxes of one width side by side."""
+        """Boxes of one width side by side; the parts of a host that is split in a frame."""
         w = self.width(nodes[0].role, size) + more
-        blocks = [Block(w, size.height, (Box(0, 0, w, size.height, "node", (n,), size=size),)) for n in nodes]
+        blocks = []
+        for machine, its in groupby(nodes, key=lambda n: n.machine or n.name):
+            parts = [Block(w, size.height, (Box(0, 0, w, size.height, "node", (n,), size=size),)) for n in its]
+            blocks.append(_framed(_beside(parts, GAP), "machine", f"machine {machine}" if len(parts) > 1 else ""))
+        if any(len(b.boxes) > 1 for b in blocks):  # the others as high as what is framed
+            blocks = [b if len(b.boxes) > 1 else Block(b.w, b.h + PAD, b.at(0, PAD)) for b in blocks]
         return _flow(blocks, GAP, limit)
 
     def width(self, role: Role, size: Size) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from closet.plan.fabric import Fabric, Node, Role
 from closet.report.layout import Pod, pods, rails
@@ -110,8 +111,14 @@ def _nodes(chart: _Chart, name: str, label: str, nodes: Sequence[Node]) -> None:
 
 def _hosts(chart: _Chart, name: str, hosts: Sequence[Node], *, alone: bool) -> None:
     if alone or len(hosts) == 1:
-        for host in hosts:
-            chart.add(_id(host), _label(host), [host])
+        for machine, its in groupby(hosts, key=lambda h: h.machine or h.name):
+            parts = list(its)
+            if len(parts) > 1:
+                chart.start(f"{name}M{parts[0].name.replace('-', '_')}", f"machine {machine}")
+            for host in parts:
+                chart.add(_id(host), _label(host), [host])
+            if len(parts) > 1:
+                chart.close()
     elif hosts:
         chart.add(name, f"{len(hosts)} hosts<br/>{hosts[0].name} … {hosts[-1].name}", hosts)
 

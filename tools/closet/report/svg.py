@@ -21,6 +21,7 @@ LIGHT = {
     "pod": "#f6f8fc #d5deea",
     "group": "#eef3fa #cfdaea",
     "plane": "#f7f4fe #ddd3f7",
+    "machine": "#e1e8f2 #b4c2d6",
     "superspine": "#ede9fe #7c3aed #4c1d95",
     "spine": "#dbeafe #2563eb #1e3a8a",
     "leaf": "#d3f5ee #0d9488 #134e4a",
@@ -40,6 +41,7 @@ _DARK = {
     "pod": "#101a2c #24324a",
     "group": "#15223a #2c3e5c",
     "plane": "#18152f #372f63",
+    "machine": "#1d2c49 #3b5078",
     "superspine": "#2a1d55 #a78bfa #ede9fe",
     "spine": "#152c5b #60a5fa #dbeafe",
     "leaf": "#0d3b3a #2dd4bf #ccfbf1",
@@ -103,7 +105,7 @@ def _colours(palette: dict[str, str]) -> str:
         (".link", f"stroke:{palette['wire']}"),
         (".end-dot", f"fill:{palette['wire']};stroke:{palette['bg']};stroke-width:.75"),
     ]
-    for kind in ("pod", "group", "plane"):
+    for kind in ("pod", "group", "plane", "machine"):
         fill, stroke = palette[kind].split()
         rules.append((f".frame.{kind}", f"fill:{fill};stroke:{stroke}"))
     for kind in ("superspine", "spine", "leaf", "host", *reversed(STATES)):

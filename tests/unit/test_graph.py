@@ -13,6 +13,7 @@ from closet.intent import loads
 from closet.plan import Fabric, Role, plan
 from closet.report.graph import mermaid, svg
 from closet.report.layout import GAP, layout
+from closet.report.svg import ALIASES, COLOURS, LIGHT, tenant_classes
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -168,6 +169,42 @@ def test_a_rail_has_one_colour_in_every_group():
         if wire.get("class") == "wire" and (found := re.match(r"g\d-leaf(\d):", wire[0].text or "")):
             colours.setdefault(found[1], set()).add(wire[-1].get("class", ""))
     assert colours == {"1": {"link r0"}, "2": {"link r1"}, "3": {"link r2"}, "4": {"link r3"}}
+
+
+NAMES = st.sampled_from([*COLOURS, *ALIASES, "web", "db", "gpu"])
+
+
+@given(names=st.lists(NAMES, max_size=12, unique=True))
+def test_a_tenant_called_as_a_colour_has_it_and_no_two_look_alike(names: list[str]):
+    found = tenant_classes(names)
+    assert list(found) == names
+    assert len(set(found.values())) == len(names)
+    for name in {*names} & {*COLOURS}:
+        if not any(ALIASES.get(other) == name for other in names):
+            assert found[name] == f"r{COLOURS.index(name)}"
+
+
+def test_many_tenants_have_all_colours_before_any_again():
+    found = list(tenant_classes([f"t{i}" for i in range(32)]).values())
+    assert found[:9] == [f"r{i}" for i in range(9)]
+    assert found[9:11] == ["r0 dash", "r1 dash"]
+    assert found[18] == "r0 dots"
+    assert len(set(found)) == 27
+
+
+def test_links_of_a_tenant_have_its_colour_and_the_legend_says_so():
+    fabric = fabric_of("leaves: 2\nhosts: {per_leaf: 3}\ntenants: {web: {hosts: [h?-1]}, red: {hosts: [h?-2]}}")
+    picture = svg(fabric)
+    wires = [g for g in ElementTree.fromstring(picture).iter(f"{SVG}g") if g.get("class") == "wire"]
+    kinds = {(w[0].text or "").rpartition(" - ")[2].partition(":")[0]: w[-1].get("class") for w in wires}
+    assert {kinds[h] for h in ("h1-1", "h2-1")} == {"link r0"}
+    assert {kinds[h] for h in ("h1-2", "h2-2")} == {"link r8"}
+    assert {kinds[h] for h in ("h1-3", "h2-3", "leaf1")} == {"link"}
+    assert re.findall(r'class="link (r\d)"/><text[^>]*>(\w+)</text>', picture) == [("r0", "web"), ("r8", "red")]
+    colour = LIGHT["links"].split()[8]
+    edges = [line for line in mermaid(fabric).splitlines() if " ---" in line and "title" not in line]
+    styled = next(line for line in mermaid(fabric).splitlines() if line.endswith(f"stroke:{colour}"))
+    assert [edges[int(i)].split()[-1] for i in styled.split()[1].split(",")] == ["h1_2", "h2_2"]
 
 
 @pytest.mark.parametrize(

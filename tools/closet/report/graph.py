@@ -10,7 +10,7 @@ from functools import cached_property
 from closet.plan.fabric import DEFAULT_VRF, Fabric, Node, Role
 from closet.report.layout import SMALL, Box, layout, numbers_of, rails
 from closet.report.mermaid import mermaid
-from closet.report.svg import ROOT, STATES, element, rail_class, style, text
+from closet.report.svg import ROOT, STATES, element, rail_class, style, tenant_classes, text
 
 __all__ = ["mermaid", "svg"]
 
@@ -80,7 +80,7 @@ class _Picture:
 
     def parts(self) -> Iterator[str]:
         """The fabric, from back to front."""
-        rail = rails(self.fabric)
+        rail = {} if self.fabric.tenants else rails(self.fabric)  # their colours tell more than those of rails
         wires = self._wires(rail)
         hovered = len(wires) <= HOVERED
         yield from (_frame(b) for b in self.boxes if not b.nodes)
@@ -96,14 +96,13 @@ class _Picture:
     def _wires(self, rail: Mapping[str, int]) -> list[_Wire]:
         where = {n.name: b for b in self.boxes for n in b.nodes}
         nic = {(h.name, p.name): i for h in self.fabric.hosts for i, p in enumerate(h.ports)}
-        tenants = list(self.fabric.tenants)  # their colours tell more than those of rails
+        tenants = tenant_classes(list(self.fabric.tenants))
         wires = []
         for link in self.fabric.links:
             number = rail.get(link.a, nic.get((link.b, link.b_port), 0))
             kind = rail_class(number) if self.fabric[link.b].is_host else ""
             if tenants and kind:
-                vrf = self.fabric[link.b].vrf
-                kind = rail_class(tenants.index(vrf)) if vrf in tenants else ""
+                kind = tenants.get(self.fabric[link.b].vrf, "")
             title = f"{link.a}:{link.a_port} - {link.b}:{link.b_port}"
             wires.append(_Wire(where[link.a], where[link.b], kind, title))
         _spread(wires)
@@ -276,16 +275,19 @@ def _legend(fabric: Fabric, x: float, y: float, width: float) -> list[str]:
     """The colours of tenants, of rails, or of NICs, in lines no wider than the fabric; none where there is one."""
     rail = rails(fabric)
     many = max(rail.values()) + 1 if rail else max((len(h.ports) for h in fabric.hosts), default=0)
-    names = list(fabric.tenants) or [f"{'rail' if rail else 'NIC'} {i + 1}" for i in range(many)]
-    entry = max([ENTRY, *(26 + 6.5 * len(name) for name in names)])
+    colours = tenant_classes(list(fabric.tenants)) or {
+        f"{'rail' if rail else 'NIC'} {i + 1}": rail_class(i) for i in range(many if many > 1 else 0)
+    }
+    entry = max([ENTRY, *(26 + 6.5 * len(name) for name in colours)])
     each = int(width // entry)
-    lines = [range(first, min(first + each, len(names))) for first in range(0, len(names), each)]
+    names = list(colours)
+    lines = [names[first : first + each] for first in range(0, len(names), each)]
     return [
-        element("g", *(_entry(text(names[i]), i, x + entry * n, y + 20 * row) for n, i in enumerate(line)))
-        for row, line in enumerate(lines if fabric.tenants or many > 1 else [])
+        element("g", *(_entry(name, colours[name], x + entry * n, y + 20 * row) for n, name in enumerate(line)))
+        for row, line in enumerate(lines)
     ]
 
 
-def _entry(name: str, rail: int, x: float, y: float) -> str:
-    line = element("line", x1=x, y1=y, x2=x + 14, y2=y, stroke_width=3, class_=f"link {rail_class(rail)}")
-    return line + element("text", name, x=x + 19, y=y + 4, font_size=11, class_="muted")
+def _entry(name: str, classes: str, x: float, y: float) -> str:
+    line = element("line", x1=x, y1=y, x2=x + 14, y2=y, stroke_width=3, class_=f"link {classes}")
+    return line + element("text", text(name), x=x + 19, y=y + 4, font_size=11, class_="muted")

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
 from closet.plan.fabric import Fabric, Node, Role
 from closet.report.layout import Pod, pods, rails
-from closet.report.svg import LIGHT
+from closet.report.svg import LIGHT, rail_class, tenant_classes
 
 HOSTS = 16
 """Hosts drawn one by one; above, those on the same leaves are one box."""
 EDGES = 400
 """Edges drawn one by one: Mermaid refuses more than 500 (its maxEdges)."""
-COLOURS = LIGHT["rails"].split()
+COLOURS = LIGHT["links"].split()
 
 
 @dataclass
@@ -125,20 +126,23 @@ def _hosts(chart: _Chart, name: str, hosts: Sequence[Node], *, alone: bool) -> N
 
 def _edges(fabric: Fabric, chart: _Chart) -> Iterator[str]:
     rail = rails(fabric)
+    tenants = tenant_classes(list(fabric.tenants))
     count: dict[tuple[str, str], int] = {}
-    rail_of: dict[tuple[str, str], int] = {}
+    kinds: dict[tuple[str, str], set[str]] = {}
     for link in fabric.links:
         ends = (chart.id_of[link.a], chart.id_of[link.b])
         count[ends] = count.get(ends, 0) + 1
-        if fabric[link.b].is_host and link.a in rail:
-            rail_of[ends] = rail[link.a]
+        host = fabric[link.b]
+        kind = tenants.get(host.vrf, "") if tenants else rail_class(rail[link.a]) if link.a in rail else ""
+        kinds.setdefault(ends, set()).add(kind if host.is_host else "")
     if len(count) > EDGES:
         count = _bundled(fabric, chart, count)
     coloured: dict[int, list[int]] = {}
     for i, ((a, b), many) in enumerate(count.items()):
         yield f"  {a} ---{_times(chart, a, b, many)} {b}"
-        if (a, b) in rail_of:
-            coloured.setdefault(rail_of[a, b] % len(COLOURS), []).append(i)
+        its = kinds.get((a, b), set())
+        if len(its) == 1 and (found := re.match(r"r(\d)", next(iter(its)))):
+            coloured.setdefault(int(found[1]), []).append(i)
     for colour, edges in sorted(coloured.items()):
         yield f"  linkStyle {','.join(map(str, edges))} stroke:{COLOURS[colour]}"
 

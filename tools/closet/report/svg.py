@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from html import escape
+from itertools import count
 
+COLOURS = ("blue", "orange", "green", "purple", "cyan", "yellow", "pink", "brown", "red")
+"""What the colours of links are called."""
 RAILS = 8
-"""Rail colours there are; rails beyond them begin again, dashed."""
+"""The first of them are those of rails; rails beyond them begin again, dashed. Red is for tenants called so."""
+ALIASES = {"amber": "yellow", "gold": "yellow", "magenta": "pink", "teal": "cyan", "violet": "purple"}
+"""Other names of colours."""
+ROUNDS = ("", " dash", " dots")
+"""What tells tenants of one colour apart, where there are more of them than colours."""
 
 STATES = ("bad", "warn", "ok")
 """State words with a colour of their own; any other word draws like `warn`."""
@@ -29,9 +37,9 @@ LIGHT = {
     "bad": "#fee2e2 #dc2626 #7f1d1d",
     "warn": "#fef3c7 #d97706 #78350f",
     "ok": "#dcfce7 #16a34a #14532d",
-    "rails": "#2563eb #ea580c #16a34a #9333ea #0891b2 #ca8a04 #db2777 #92552b",
+    "links": "#2563eb #ea580c #16a34a #9333ea #0891b2 #ca8a04 #db2777 #92552b #dc2626",
 }
-"""Colours on white: of nodes and frames fill, line and text; of rails one after the other."""
+"""Colours on white: of nodes and frames fill, line and text; of links one after the other, as in `COLOURS`."""
 
 _DARK = {
     "bg": "#0b1220",
@@ -49,7 +57,7 @@ _DARK = {
     "bad": "#4c1217 #f87171 #fee2e2",
     "warn": "#46300b #fbbf24 #fef3c7",
     "ok": "#0f3a20 #4ade80 #dcfce7",
-    "rails": "#60a5fa #fb923c #4ade80 #c084fc #22d3ee #facc15 #f472b6 #d6a77a",
+    "links": "#60a5fa #fb923c #4ade80 #c084fc #22d3ee #facc15 #f472b6 #d6a77a #f87171",
 }
 
 _SHAPE = f"""
@@ -62,6 +70,7 @@ _SHAPE = f"""
 .{ROOT} .node rect {{stroke-width:1.25}}
 .{ROOT} .link {{fill:none}}
 .{ROOT} .dash {{stroke-dasharray:5 3}}
+.{ROOT} .dots {{stroke-dasharray:1.5 2.5}}
 .{ROOT} .hit {{fill:none;stroke:#000;stroke-opacity:0;stroke-width:7;pointer-events:stroke}}
 .{ROOT} .wire:hover .link {{stroke-width:3;stroke-opacity:1}}
 .{ROOT} .node:hover rect {{stroke-width:2.5}}
@@ -91,6 +100,23 @@ def rail_class(rail: int) -> str:
     return f"r{rail % RAILS}" + (" dash" if rail // RAILS % 2 else "")
 
 
+def tenant_classes(names: Sequence[str]) -> dict[str, str]:
+    """The classes of every tenant: the colour it is called, or the next that nobody is called or has."""
+    called: dict[str, str] = {}
+    for name in names:
+        colour = ALIASES.get(name, name)
+        if colour in COLOURS and colour not in called.values():
+            called[name] = colour
+    spare = _spare(set(called.values()))
+    return {name: f"r{COLOURS.index(called[name])}" if name in called else next(spare) for name in names}
+
+
+def _spare(taken: Collection[str]) -> Iterator[str]:
+    """Every colour that is not taken, and then all of them again and again, told apart by dashes and dots."""
+    for n in count():
+        yield from (f"r{i}{ROUNDS[n % len(ROUNDS)]}" for i, colour in enumerate(COLOURS) if n or colour not in taken)
+
+
 def style() -> str:
     """The style sheet: plain colours first, since slide programs know no variables and no media queries."""
     dark = "".join(f"  {line}\n" for line in _colours(_DARK).splitlines())
@@ -113,7 +139,7 @@ def _colours(palette: dict[str, str]) -> str:
         rules += [(f".{kind} rect", f"fill:{fill};stroke:{stroke}"), (f".{kind} text", f"fill:{ink}")]
         rules += [(f".badge.{kind}", f"fill:{stroke}")] if kind in STATES else []
     rules.append((".node .badge-mark", f"fill:{palette['bg']};font-weight:700"))
-    for i, colour in enumerate(palette["rails"].split()):
+    for i, colour in enumerate(palette["links"].split()):
         rules += [(f".link.r{i}", f"stroke:{colour}"), (f".end-dot.r{i}, .{ROOT} .node rect.r{i}", f"fill:{colour}")]
         rules.append((f".node rect.r{i}", "stroke:none"))
     return "".join(f".{ROOT} {selector} {{{rule}}}\n" for selector, rule in rules)

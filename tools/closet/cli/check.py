@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -20,9 +21,16 @@ from closet.cli.up import findings_lines, verdict
 @click.option("--list", "list_", is_flag=True, help="List the checks and what they claim.")
 @click.option("--json", "json_", is_flag=True, help="For programs.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write a JUnit report, too.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page for people, too: one file, no script.")
 @click.pass_context
 def check(
-    ctx: click.Context, lab: str | None, only: Sequence[str], list_: bool, json_: bool, junit: Path | None
+    ctx: click.Context,
+    lab: str | None,
+    only: Sequence[str],
+    list_: bool,
+    json_: bool,
+    junit: Path | None,
+    html: Path | None,
 ) -> None:
     """Run the checks on LAB (the only one, if it is not named); exit 1 if there are findings."""
     from closet.check import CHECKS
@@ -43,6 +51,11 @@ def check(
     spinner.clear()
     if junit is not None:
         junit.write_text(junit_xml(opened.name, results), encoding="utf-8")
+    if html is not None:
+        from closet.report.page import page
+
+        text = page(opened.fabric, results, runtime=f"{opened.state.runtime} runtime", when=datetime.now(UTC))
+        html.write_text(text, encoding="utf-8")
     if json_:
         as_json(as_data(opened.name, results))
     else:

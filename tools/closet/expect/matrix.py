@@ -33,12 +33,13 @@ def _taken(pair: Pair, met: set[tuple[Endpoint, object]]) -> bool:
 
 
 def _between(fabric: Fabric, pair: Pair) -> str:
-    a, b = (_vrf(fabric, e) for e in pair)
+    a, b = (place_of(fabric, e.host) for e in pair)
     return a if a == b else f"{a} to {b}"
 
 
-def _vrf(fabric: Fabric, endpoint: Endpoint) -> str:
-    host = fabric[endpoint.host]
+def place_of(fabric: Fabric, name: str) -> str:
+    """The tenant a host is in, and its subnet where there are several, as a person would say it."""
+    host = fabric[name]
     if host.vrf == DEFAULT_VRF:
         return "underlay"
     tenant = fabric.tenants[host.vrf]

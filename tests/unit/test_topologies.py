@@ -11,7 +11,7 @@ from closet.plan import plan
 
 TOPOLOGIES = Path(__file__).parents[2] / "topologies"
 SUMMARIES = {
-    "guests": "2 spines, 2 leaves, 6 hosts, 20 links, 2 tenants",
+    "guests": "2 spines, 2 leaves, 9 hosts, 16 links, 2 tenants",
     "hyperscale": "4 spines, 62 leaves, 434 hosts, 682 links",
     "p2p-31": "2 spines, 2 leaves, 4 hosts, 8 links",
     "quickstart": "2 spines, 2 leaves, 4 hosts, 8 links",

@@ -151,6 +151,21 @@ def test_the_first_tenant_and_the_last(shop: Shop) -> None:
         assert_as_fresh(shop, text)
 
 
+def test_guests_of_a_machine_stay(shop: Shop) -> None:
+    """A tenant that comes costs them nothing; a NIC that would go to another node is refused first of all."""
+    base = BASE.replace("{per_leaf: 5}", "{per_leaf: 5, nics: 2}").replace('"h?-1"', '"h?-1:eth1"')
+    lab = shop.up(base + PEERINGS)
+    flows = [("h1-1-red", "h2-1-red"), ("h2-1-red", "h3-3"), ("h1-1", "h2-1"), ("h2-1", "h3-1"), ("h1-2", "h3-2")]
+    with nothing_lost(lab, flows, control=MOVES):
+        shop.apply(base + GOLD + PEERINGS).passed()
+    assert_as_fresh(shop, base + GOLD + PEERINGS)
+    with nothing_lost(lab, flows):
+        split = base + GOLD.replace("h1-4", "'h1-4:eth1'") + PEERINGS
+        shop.apply(split).refused(2, "eth1 of h1-4 would be of h1-4-gold", "closet down shop")
+        whole = base.replace('"h?-1:eth1"', '"h[23]-1:eth1", h1-1')
+        shop.apply(whole + GOLD + PEERINGS).refused(2, "eth1 of h1-1-red would be of h1-1", "closet down shop")
+
+
 def test_what_it_does_not_change_is_refused(shop: Shop) -> None:
     lab = shop.up()
     with nothing_lost(lab):

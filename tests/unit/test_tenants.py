@@ -274,6 +274,18 @@ def test_overlapping_addresses_are_two_endpoints():
     assert probes["h1-4", "h2-2"] == {"silent"}
 
 
+def test_an_address_is_taken_by_a_vip_of_one_tenant_and_a_nic_of_another():
+    """A tenant whose hosts have fewer NICs has other addresses for them: blue's VIP is a NIC of red's, or its own."""
+    words = "tenants: {red: {hosts: [h?-1], prefix: 10.1.0.0/24}, blue: {hosts: [h?-2:eth1], prefix: 10.1.0.0/24}}"
+    made = fabric(BASE.replace("per_leaf: 4", "per_leaf: 2, nics: 2") + words)
+    red, blue = made["h1-1"], made["h2-2-blue"]
+    assert blue.loopback in {p.rail for p in red.ports}
+    may = {(str(p.source), str(p.target)): may for p, may in expected_matrix(made).items() if p.protocol == "TCP"}
+    assert may["h2-1", "h2-2-blue"] == {"silent", "another answered"}, "the NIC of h1-1, which it may reach"
+    assert may["h1-1", "h2-2-blue"] == {"silent", "another answered"}, "its own NIC"
+    assert may["h1-2", "h2-2-blue"] == {"silent"}, "what is left of h1-2 may reach neither"
+
+
 def table(text: str, node: str, vrf: str, *down: str) -> dict[str, set[str]]:
     made = fabric(text)
     cut = [link for link in made.links if f"{link.a} {link.b}" in down]

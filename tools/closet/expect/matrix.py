@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+from itertools import chain
+
 from closet.expect.overlay import expected_tables
-from closet.expect.reach import expected_hops
+from closet.expect.reach import allowed, endpoints, expected_hops
 from closet.plan import DEFAULT_VRF, Fabric
 from closet.records import Endpoint, Pair, Probe
 
@@ -19,17 +22,22 @@ def expected_matrix(fabric: Fabric) -> dict[Probe, frozenset[str]]:
     if not fabric.tenants:
         return {}
     hops = expected_hops(fabric, expected_tables(fabric))
-    met: set[tuple[Endpoint, object]] = {(a, b.address) for (a, b), n in hops.items() if n}
+    having: dict[IPv4Address, list[Endpoint]] = {}
+    for endpoint in chain(*endpoints(fabric)):
+        having.setdefault(endpoint.address, []).append(endpoint)
     return {
-        Probe(protocol, *pair, _between(fabric, pair)): ALLOWED if n else TAKEN if _taken(pair, met) else DENIED
+        Probe(protocol, *pair, _between(fabric, pair)): ALLOWED if n else may
         for pair, n in hops.items()
+        for may in [TAKEN if not n and _taken(fabric, pair, having[pair[1].address]) else DENIED]
         for protocol in PROTOCOLS
     }
 
 
-def _taken(pair: Pair, met: set[tuple[Endpoint, object]]) -> bool:
+def _taken(fabric: Fabric, pair: Pair, having: list[Endpoint]) -> bool:
+    """Whether another one has the target's address, as VIP or NIC: the source itself, or one it may talk to."""
     source, target = pair
-    return source.address == target.address or (source, target.address) in met
+    others = (e for e in having if e.host != target.host)
+    return any(e.host == source.host or allowed(fabric, source, e) for e in others)
 
 
 def _between(fabric: Fabric, pair: Pair) -> str:

@@ -35,7 +35,7 @@ SubnetName = Annotated[str, StringConstraints(pattern=r"^[^/\s]+(/[^/\s]*)?$", m
 class Spec(BaseModel):
     """The base of every part of an object."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
 
     MEANINGLESS: ClassVar[frozenset[str]] = frozenset()
 

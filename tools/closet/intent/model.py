@@ -114,8 +114,8 @@ class Asns(Words):
 class Bgp(Words):
     """BGP everywhere: the only routing protocol of the fabric."""
 
-    asns: Asns = Asns()
-    timers: Timers = Timers()
+    asns: Asns = Asns.model_construct()
+    timers: Timers = Timers.model_construct()
     bfd: Bfd | Bool = False
     """BFD on every session: true for 300 ms x 3, or the numbers."""
     max_paths: Annotated[Int, Field(ge=1, le=256)] = 128
@@ -189,10 +189,10 @@ class Intent(Words):
     hosts: Hosts = Hosts(per_leaf=2)
     wiring: Wiring | None = None
     """Instead of counts: every node by name, and every cable."""
-    links: Links = Links()
-    bgp: Bgp = Bgp()
-    ecmp: Ecmp = Ecmp()
-    pools: Pools = Pools()
+    links: Links = Links.model_construct()
+    bgp: Bgp = Bgp.model_construct()
+    ecmp: Ecmp = Ecmp.model_construct()
+    pools: Pools = Pools.model_construct()
     tenants: dict[VrfName, Tenant] = Field(default_factory=dict)
     """VRFs over EVPN: name → who is in it. A host in none is in the underlay."""
     peerings: tuple[Peering, ...] = ()

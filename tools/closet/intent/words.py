@@ -31,6 +31,4 @@ Rdma = Literal["none", "auto", "verbs", "endpoint"]
 class Words(BaseModel):
     """The base of every part of an intent: strict, frozen, and no key it does not know."""
 
-    model_config = ConfigDict(
-        defer_build=True, extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True
-    )
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True, populate_by_name=True)

@@ -110,6 +110,22 @@ class Fan:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """What one port of an equal-cost set carried of a transfer.
+
+    Attributes:
+        qps: queue pairs whose packets left by it. packets, size: how many those were, and bytes of Ethernet.
+    """
+
+    node: str
+    port: str
+    peer: str
+    qps: int
+    packets: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Knock:
     """A port of a switch that a host tries.
 

@@ -80,7 +80,7 @@ def rdma(
     from closet.traffic.rdma import Job, limits, transfer
 
     opened = open_lab(lab)
-    (a, a_mtu), (b, b_mtu) = _end(opened, source), _end(opened, target)
+    (a, a_mtu), (b, b_mtu) = endpoint(opened, source), endpoint(opened, target)
     if a.endpoint.host == b.endpoint.host:
         raise UsageError(f"{source} {target}: that is one host, allowed are two")
     attributes = Attributes(
@@ -104,7 +104,7 @@ def rdma(
     ctx.exit(0 if result.complete else 1)
 
 
-def _end(lab: Lab, word: str) -> tuple[End, int]:
+def endpoint(lab: Lab, word: str) -> tuple[End, int]:
     """A host and the address meant by a word, and the IP MTU there."""
     from closet.records import Endpoint
     from closet.traffic.rdma import End

@@ -39,21 +39,21 @@ def _switches(fabric: Fabric, fibs: Mapping[str, Fib], vrf: str) -> dict[Fan, Ro
     many = vrf != DEFAULT_VRF and len(fabric.tenants) > MOST_TENANTS
     for source, target in pairs[: 1 if many else None]:
         leaf = fabric[fabric[source.host].port(source.port or "").peer]
-        ports = _ways(fabric, fibs, leaf, target)
+        ports = ways_to(fabric, fibs, leaf, target)
         flows = (FLOWS_A_PATH // 4 if many else FLOWS_A_PATH * max(above // 2, 1)) * len(ports)
         if len(ports) > 1:
             streams.append(Stream(source, target, flows))
             fans.append(Fan(leaf.name, ports, flows, vrf))
     for spine in fabric.role(Role.SPINE):
         ports = tuple(p.name for p in fabric.uplinks(spine))
-        taken = {_ways(fabric, fibs, spine, s.target) for s in streams}
+        taken = {ways_to(fabric, fibs, spine, s.target) for s in streams}
         upwards = {ways for ways in taken if set(ways) & set(ports)}
         if len(ports) > 1 and upwards == {ports} and len(streams) == len(pairs):
             fans.append(Fan(spine.name, ports, vrf=vrf))
     return dict.fromkeys(fans, Round(tuple(streams)))
 
 
-def _ways(fabric: Fabric, fibs: Mapping[str, Fib], switch: Node, target: Endpoint) -> tuple[str, ...]:
+def ways_to(fabric: Fabric, fibs: Mapping[str, Fib], switch: Node, target: Endpoint) -> tuple[str, ...]:
     """The ports a switch sends by to a NIC: to its address or, in a tenant, to the VTEP of its leaf."""
     host = fabric[target.host]
     address = target.address if host.vrf == DEFAULT_VRF else fabric[host.port(target.port or "").peer].loopback

@@ -71,6 +71,7 @@ class Result:
         done: messages that were completed, of `asked`.
         seconds: from the first request to the last completion.
         latency: of a message, from request to completion: quantile → seconds; empty if there was none.
+        qpns: the numbers of each queue pair, at the end that asked and at the other.
         ports: the UDP source port of each queue pair: what ECMP tells them apart by.
         sent, received: counters of the end that asked, and of the other (`closet.roce.limits.Counters`,
             `closet.roce.inlet.Drops`; `unsent` and `overrun` are packets the kernels of the ends did not take).
@@ -90,6 +91,7 @@ class Result:
     done: int
     seconds: float
     latency: dict[float, float]
+    qpns: tuple[tuple[int, int], ...]
     ports: tuple[int, ...]
     sent: dict[str, int]
     received: dict[str, int]
@@ -208,9 +210,18 @@ class Worker:
         return ProbeError(f"{self.name}: the RoCE worker died: {said[-1] if said else 'it said nothing'}")
 
 
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What two workers agreed on: the target's region, QP numbers (source's, target's) and source ports, by QP."""
+
+    region: dict[str, int]
+    qpns: tuple[tuple[int, int], ...]
+    ports: tuple[int, ...]
+
+
 @contextmanager
-def connected(source: End, target: End, job: Job) -> Iterator[tuple[Worker, Worker, dict[str, int], tuple[int, ...]]]:
-    """Workers at both ends with their queue pairs connected: (source's, target's, target's region, source ports).
+def connected(source: End, target: End, job: Job) -> Iterator[tuple[Worker, Worker, Connection]]:
+    """Workers at both ends with their queue pairs connected: the source's, the target's.
 
     Raises:
         ProbeError: a host is gone, or refused something.
@@ -227,7 +238,8 @@ def connected(source: End, target: End, job: Job) -> Iterator[tuple[Worker, Work
         for worker, other in ((b, mine), (a, theirs)):
             peers = [(other["address"], qpn, psn) for qpn, psn in other["qps"]]
             ports = worker.ask("connect", peers=peers, attributes=attributes)["ports"]
-        yield a, b, theirs["region"], tuple(ports)
+        qpns = tuple((one[0], other[0]) for one, other in zip(mine["qps"], theirs["qps"], strict=True))
+        yield a, b, Connection(theirs["region"], qpns, tuple(ports))
 
 
 def transfer(source: End, target: End, job: Job) -> Result:
@@ -238,9 +250,9 @@ def transfer(source: End, target: End, job: Job) -> Result:
     """
     if job.verb in ATOMICS:
         job = replace(job, size=8)
-    with connected(source, target, job) as (a, b, region, ports):
+    with connected(source, target, job) as (a, b, connection):
         plan = {"verb": job.verb, "size": job.size, "messages": job.messages, "depth": job.depth}
-        a.tell("run", **plan, remote=region, seconds=job.seconds)
+        a.tell("run", **plan, remote=connection.region, seconds=job.seconds)
         ran = a.answer(job.seconds + ANSWER)
         mine, theirs = a.ask("report"), b.ask("report")
     comparable = job.verb in {Verb.WRITE, Verb.READ} and job.size and ran["messages"] == job.messages * job.qps
@@ -254,7 +266,8 @@ def transfer(source: End, target: End, job: Job) -> Result:
         done=ran["messages"],
         seconds=ran["seconds"],
         latency=dict(zip((0.0, 0.5, 0.9, 0.99, 1.0), ran["latency"], strict=False)),
-        ports=ports,
+        qpns=connection.qpns,
+        ports=connection.ports,
         sent=mine["counters"],
         received=theirs["counters"],
         memory=(mine["memory"], theirs["memory"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,10 @@ from closet.plan import DEFAULT_VRF, Fabric
 from closet.runtime.node import LiveNode
 
 ETH_P_ALL = 3
+SOL_PACKET, PACKET_STATISTICS = 263, 6
+SO_TIMESTAMPNS = 35
+TIME = struct.Struct("=qq")
+"""struct timespec of 64 bits, as SO_TIMESTAMPNS gives it."""
 PACKET_OUTGOING = 4
 """include/uapi/linux/if_packet.h"""
 SO_RCVBUFFORCE = 33
@@ -39,29 +44,53 @@ def far_end(fabric: Fabric, place: Place) -> Place:
     return Place(port.peer, port.peer_port)
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame where and when it was seen.
+
+    Attributes:
+        time: seconds since the epoch, by the one clock all nodes have.
+        leaving: whether it left by that port, or arrived at it.
+    """
+
+    place: Place
+    time: float
+    leaving: bool
+    data: bytes
+
+
 class Wire:
     """Taps on some places, from the moment this is entered.
 
     Args:
         places: where to look. What arrives there is seen before any filter of the node takes it.
+        leaving: note what leaves by these ports, too.
+
+    Attributes:
+        seen: place → what has arrived there. frames: all that was seen, of each place in order.
 
     Raises:
         ProbeError: a node has no such port, or is gone.
     """
 
-    def __init__(self, fabric: Fabric, nodes: Mapping[str, LiveNode], places: Iterable[Place]) -> None:
+    def __init__(
+        self, fabric: Fabric, nodes: Mapping[str, LiveNode], places: Iterable[Place], *, leaving: bool = False
+    ) -> None:
         self._fabric = fabric
         self._nodes = nodes
         self._places = list(dict.fromkeys(places))
         self._sockets: dict[Place, socket.socket] = {}
         self._taps: dict[int, tuple[Place, socket.socket]] = {}
+        self._leaving = leaving
         self.seen: dict[Place, list[bytes]] = {place: [] for place in self._places}
+        self.frames: list[Frame] = []
 
     def __enter__(self) -> Wire:
         try:
             for place in self._places:
                 tap = self._open(place, ETH_P_ALL)
                 tap.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
+                tap.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
                 self._taps[tap.fileno()] = place, tap
         except BaseException:
             self.__exit__()
@@ -102,13 +131,30 @@ class Wire:
     def _collect(self, place: Place, tap: socket.socket) -> None:
         while True:
             try:
-                frame, (_, _, kind, *_) = tap.recvfrom(LONGEST)
+                frame, ancillary, _, (_, _, kind, *_) = tap.recvmsg(LONGEST, socket.CMSG_SPACE(TIME.size))
             except BlockingIOError:
                 return
             except OSError as e:
                 raise ProbeError(f"{place}: {e.strerror}") from None
-            if kind != PACKET_OUTGOING:
+            leaving = kind == PACKET_OUTGOING
+            if not leaving:
                 self.seen[place].append(frame)
+            if not leaving or self._leaving:
+                seconds, nanoseconds = TIME.unpack(ancillary[0][2])
+                self.frames.append(Frame(place, seconds + nanoseconds / 1e9, leaving, frame))
+
+    def all(self) -> list[Frame]:
+        """Everything that has been seen up to now.
+
+        Raises:
+            ProbeError: some of it did not fit a tap's buffer, so that nothing can be said of what is missing.
+        """
+        for place, tap in self._taps.values():
+            self._collect(place, tap)
+            _, drops = struct.unpack("=II", tap.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
+            if drops:
+                raise ProbeError(f"{place}: the tap lost {drops} frames")
+        return self.frames
 
     def _open(self, place: Place, protocol: int) -> socket.socket:
         """A packet socket on a port; with protocol 0 it hears nothing."""

@@ -1,0 +1,111 @@
+"""`closet wire`: a transfer watched at both ends of every cable, and what is not as it should be of its packets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from closet.cli.rdma import VERBS, Size, endpoint
+from closet.cli.show import as_json, table
+from closet.errors import UsageError
+
+if TYPE_CHECKING:
+    from closet.traffic.sightings import Watched
+
+MOST = 32 << 20
+"""Bytes of a transfer of which every packet can be kept at every place."""
+
+
+@click.command()
+@click.argument("source", metavar="SRC")
+@click.argument("target", metavar="DST")
+@click.option("--lab", help="Which lab, if several run.")
+@click.option("--verb", type=click.Choice(VERBS), default="write", show_default=True, help="What to do.")
+@click.option("--size", type=Size(), default=1 << 16, help="Bytes of a message, such as 64K. Default: 64K.")
+@click.option("--messages", type=click.IntRange(1), default=2, show_default=True, help="Messages of each queue pair.")
+@click.option("--qps", type=click.IntRange(1, 512), default=16, show_default=True, help="Queue pairs.")
+@click.option("--dscp", type=click.IntRange(0, 63), default=26, show_default=True, help="Service class.")
+@click.option("--svg", type=click.Path(path_type=Path), help="Draw how the bytes fell on equal-cost paths, too.")
+@click.option("--pcap", type=click.Path(path_type=Path), help="Keep what was seen. Without it: only after a finding.")
+@click.option("--json", "json_", is_flag=True, help="For programs.")
+@click.pass_context
+def wire(
+    ctx: click.Context,
+    source: str,
+    target: str,
+    lab: str | None,
+    verb: str,
+    size: int,
+    messages: int,
+    qps: int,
+    dscp: int,
+    svg: Path | None,
+    pcap: Path | None,
+    json_: bool,
+) -> None:
+    """Transfer by RDMA from SRC to DST while watching all cables; exit 1 if packets are not as they should be anywhere.
+
+    SRC and DST are as in `closet rdma`. Of every packet, at every hop: headers, ICRC, marks, sizes, path and order.
+    """
+    from closet.check.elephants import elephants, loads
+    from closet.check.wire import claims
+    from closet.check.wire import wire as judge
+    from closet.expect.elephants import expected_fans
+    from closet.expect.way import expected_way
+    from closet.lab import open_lab
+    from closet.report import loads as report
+    from closet.roce.endpoint import Attributes
+    from closet.roce.wire import path_mtu
+    from closet.roce.work import Verb
+    from closet.traffic.rdma import Job, limits
+    from closet.traffic.sightings import watch
+
+    if size * messages * qps > MOST:
+        raise UsageError(f"--size, --messages, --qps: {size * messages * qps} bytes in all, allowed are {MOST}")
+    opened = open_lab(lab)
+    fabric = opened.fabric
+    (a, a_mtu), (b, b_mtu) = endpoint(opened, source), endpoint(opened, target)
+    if a.endpoint.host == b.endpoint.host:
+        raise UsageError(f"{source} {target}: that is one host, allowed are two")
+    attributes = Attributes(mtu=path_mtu(min(a_mtu, b_mtu)), limits=limits(qps), tos=dscp << 2 | 2)
+    job = Job(verb=Verb(verb), size=size, messages=messages, qps=qps, attributes=attributes)
+    seen = watch(fabric, opened.nodes, a.endpoint, b.endpoint, job)
+    fans = expected_fans(fabric, a.endpoint, b.endpoint)
+    carried = loads(fabric, fans, seen)
+    findings = [*judge(expected_way(fabric, a.endpoint, b.endpoint), seen), *elephants(fans, carried)]
+    if findings and pcap is None:
+        pcap = opened.folder.path / "wire.pcapng"
+    if pcap is not None:
+        seen.save(pcap)
+    title = f"{a.endpoint} to {b.endpoint}: {verb} {messages} x {size} bytes on {qps} QPs"
+    if svg is not None:
+        svg.write_text(report.svg(title, carried), encoding="utf-8")
+    if json_:
+        as_json(
+            {
+                "findings": findings,
+                "loads": [load for its in carried.values() for load in its],
+                "claims": claims(seen),
+                "pcap": pcap,
+                "complete": seen.result.complete,
+            }
+        )
+    else:
+        table(report.HEADINGS, report.rows(carried))
+        for line in report.facts(carried):
+            click.echo(line)
+        for finding in findings:
+            click.echo(str(finding))
+        click.echo(f"{title}: {_summary(seen)}, {claims(seen)} claims, {len(findings)} findings")
+        if pcap is not None:
+            click.echo(f"all of it: {pcap}")
+    ctx.exit(0 if not findings and seen.result.complete else 1)
+
+
+def _summary(seen: Watched) -> str:
+    packets = sum(1 for s in seen.sightings if s.leaving and s.place.node in {seen.source.host, seen.target.host})
+    places = len({(s.place, s.leaving) for s in seen.sightings})
+    state = "" if seen.result.complete else "not complete, "
+    return f"{state}{packets} packets seen at {places} places"

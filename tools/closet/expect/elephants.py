@@ -1,0 +1,100 @@
+"""How a few large flows may fall on equal-cost paths: an ideal hash puts each on any path with the same probability.
+
+Few flows do not even out, however many packets each has: the busiest path decides. It is n balls in m bins, counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from math import comb, sqrt
+
+from closet.expect.routes import DEFAULT, expected_fibs
+from closet.expect.spread import ways_to
+from closet.plan import DEFAULT_VRF, Fabric
+from closet.records import Endpoint, Fan
+
+
+def expected_fans(fabric: Fabric, source: Endpoint, target: Endpoint) -> list[Fan]:
+    """The equal-cost sets on the way from one endpoint to another, the nearest first.
+
+    In a tenant the target is a NIC: to a VIP there may be ways by several VTEPs.
+    """
+    fibs = expected_fibs(fabric)
+    host, vrf = fabric[source.host], fabric[source.host].vrf
+    if vrf != DEFAULT_VRF and target.port is None:
+        return []
+    last = {p.peer for p in fabric[target.host].ports if target.port in (None, p.name)}
+    fans = []
+    if source.port is None and vrf == DEFAULT_VRF and len(ports := sorted(fibs[host.name].get(DEFAULT, ()))) > 1:
+        fans.append(Fan(host.name, tuple(ports), vrf=vrf))
+    tier = dict.fromkeys(p.peer for p in host.ports if source.port in (None, p.name))
+    seen = set(last)
+    while tier := {name: None for name in tier if name not in seen}:
+        seen |= tier.keys()
+        further: dict[str, None] = {}
+        for name in tier:
+            out = ways_to(fabric, fibs, fabric[name], target)
+            if len(out) > 1:
+                fans.append(Fan(name, out, vrf=vrf))
+            further |= dict.fromkeys(fabric[name].port(port).peer for port in out)
+        tier = further
+    return fans
+
+
+CERTAIN = 1 - 1e-12
+"""Probability from which on there is nothing left to add."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ideal:
+    """What an ideal hash makes of n flows on m paths.
+
+    Attributes:
+        busiest: flows on the busiest path, on average; deviation: their standard deviation.
+        empty: paths without any, on average.
+        efficiency: average of mean load over largest load: what is left of the bandwidth if all flows want the same.
+    """
+
+    busiest: float
+    deviation: float
+    empty: float
+    efficiency: float
+
+
+@cache
+def at_most(n: int, m: int, k: int) -> float:
+    """The probability that no path has more than k of n flows on m paths."""
+    chances = [1.0] + [0.0] * n  # of so many flows being on the paths up to here, none of which has more than k
+    for path in range(m):
+        share = 1 / (m - path)
+        chances = [_onto(chances, n, had, k, share) for had in range(n + 1)]
+    return min(1.0, chances[n])
+
+
+def _onto(chances: list[float], n: int, had: int, k: int, share: float) -> float:
+    """The same with one path more: it takes some of those that are left, by the binomial distribution."""
+    total = 0.0
+    for takes in range(min(k, had) + 1):
+        before = chances[had - takes]
+        if before:
+            left = n - (had - takes)
+            total += before * comb(left, takes) * share**takes * (1 - share) ** (left - takes)
+    return total
+
+
+@cache
+def ideal(n: int, m: int) -> Ideal:
+    """See `Ideal`; n up to some hundreds."""
+    chance = []
+    before = 0.0
+    for k in range(n + 1):
+        below = at_most(n, m, k)
+        chance.append(below - before)
+        before = below
+        if below > CERTAIN:
+            break
+    busiest = sum(k * p for k, p in enumerate(chance))
+    spread = sum(k * k * p for k, p in enumerate(chance)) - busiest**2
+    efficiency = sum(p * n / m / k for k, p in enumerate(chance) if k)
+    return Ideal(busiest, sqrt(max(0.0, spread)), m * (1 - 1 / m) ** n, efficiency)

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,14 @@ from closet.expect.reach import expected_hops
 from closet.lab import Lab
 from closet.plan import DEFAULT_VRF
 from closet.roce import icrc
-from closet.roce.dcqcn import Dcqcn
 from closet.roce.endpoint import Attributes
 from closet.roce.limits import Limits
 from closet.roce.ports import of_qps
 from closet.roce.wire import Op, path_mtu
 from closet.roce.work import Verb
-from closet.traffic.rdma import End, Job, Result, Worker, limits, must, transfer
+from closet.traffic.offload import as_on_a_wire
+from closet.traffic.rdma import Job, Result, limits, must, transfer
+from closet.traffic.worker import End, Worker
 
 BEFORE_ICRC = 28
 """Bytes of IPv4 and UDP header."""
@@ -55,24 +55,10 @@ def attributes(lab: Lab, **more: Any) -> Attributes:
 
 
 @pytest.fixture
-def unsegmented(ends: tuple[End, End]) -> Iterator[None]:
+def unsegmented(lab: Lab, ends: tuple[End, End]) -> Iterator[None]:
     """Every packet a packet on its own from the first link on, as on a wire."""
-    with _offload(ends, "off"):
+    with as_on_a_wire(lab.nodes, *(lab.fabric[end.endpoint.host] for end in ends)):
         yield
-
-
-@contextmanager
-def _offload(ends: tuple[End, End], state: str) -> Iterator[None]:
-    def switch(to: str) -> None:
-        for end in ends:
-            assert end.endpoint.port is not None
-            end.node.run("ethtool", "-K", end.endpoint.port, "tx-udp-segmentation", to)
-
-    switch(state)
-    try:
-        yield
-    finally:
-        switch("on")
 
 
 @contextmanager
@@ -198,24 +184,6 @@ def test_one_in_a_thousand_lost(lab: Lab, ends: tuple[End, End]) -> None:
     efficiency = packets / result.sent["sent"]
     assert least * 0.9 < efficiency < 1 - loss / 2
     assert result.intact
-
-
-def test_marks_slow_the_sender(lab: Lab, ends: tuple[End, End]) -> None:
-    """Congestion experienced, set by a leaf: CNPs come back, and DCQCN cuts the rate; without ECN nothing is marked."""
-    dcqcn = Dcqcn(line_rate=1e9).stretched(20)
-    job = Job(size=1 << 17, messages=16, attributes=attributes(lab, dcqcn=dcqcn))
-    free = must(transfer(*ends, job))
-    assert (free.sent["cnps_handled"], free.rate) == (0, 1e9)
-    with rule(lab, ends[0], "ip ecn ect0 counter ip ecn set ce") as marked:
-        slowed = must(transfer(*ends, job))
-        assert marked() > 0
-        plain = must(transfer(*ends, replace(job, attributes=attributes(lab, dcqcn=dcqcn, tos=26 << 2))))
-    assert slowed.received["ce_marked"] > 0
-    assert slowed.sent["cnps_handled"] == slowed.received["cnps_sent"] > 0
-    assert slowed.rate is not None
-    assert slowed.rate < 1e9 / 2
-    assert slowed.goodput < free.goodput / 2
-    assert (plain.received["ce_marked"], plain.sent["cnps_handled"], plain.rate) == (0, 0, 1e9)
 
 
 def test_a_black_hole_ends_with_the_state_of_the_queue_pair(lab: Lab, ends: tuple[End, End]) -> None:

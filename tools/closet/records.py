@@ -226,3 +226,11 @@ class RdmaDevice:
     mtu: int
     gids: tuple[IPv4Address | IPv6Address, ...]
     counters: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What a congestion point has counted: packets beyond its threshold, and those it marked for it."""
+
+    beyond: int
+    marked: int

@@ -66,3 +66,45 @@ def _follow(way: Way, flow: bytes, seen: dict[Stop, list[Sighting]]) -> Trail:
     trail.arrives = bool(trail.stops) and node == end
     trail.strays = [s for its in left.values() for s in its] if trail.arrives and not trail.forks else []
     return trail
+
+
+@dataclass(slots=True)
+class Aligned:
+    """What came by at one place, beside what came by at the next.
+
+    Attributes:
+        pairs: a packet here and there. lost: not there. late: there after one that was behind it here.
+        extra: more often there than here.
+    """
+
+    pairs: list[tuple[Sighting, Sighting]] = field(default_factory=list)
+    lost: list[Sighting] = field(default_factory=list)
+    late: list[Sighting] = field(default_factory=list)
+    extra: list[Sighting] = field(default_factory=list)
+
+
+def align(before: Sequence[Sighting], after: Sequence[Sighting]) -> Aligned:
+    """Find each packet again, by opcode and PSN; one that was sent twice is alike, so the next in order is taken."""
+    places: dict[bytes, list[int]] = {}
+    for i, s in enumerate(before):
+        places.setdefault(_word(s), []).append(i)
+    found = Aligned()
+    at = -1
+    for s in after:
+        its = places.get(_word(s), [])
+        following = next((i for i in its if i > at), None)
+        if following is not None:
+            at = following
+            its.remove(at)
+            found.pairs.append((before[at], s))
+        elif its:
+            found.pairs.append((before[its.pop(0)], s))
+            found.late.append(s)
+        else:
+            found.extra.append(s)
+    found.lost = [before[i] for i in sorted(i for its in places.values() for i in its)]
+    return found
+
+
+def _word(s: Sighting) -> bytes:
+    return s.packet[28:29] + s.packet[37:40]

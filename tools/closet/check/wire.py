@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from closet.check.packet import faults
-from closet.check.trail import Trail, trails
+from closet.check.trail import Trail, align, trails
 from closet.expect.way import Way
 from closet.records import Finding
 from closet.roce.ports import of_qps
@@ -132,7 +132,7 @@ def _trail(expected: Way, observed: Watched, trail: Trail, tally: _Tally) -> Non
         last = trail.stops[-1][0]
         tally.add(*_at(last, f"path of QP {trail.qpn}"), "onward to its host", "never seen again")
         return
-    crossed = {a.packet[8] - b.packet[8] for _, a, b in _matched(trail.stops[0], trail.stops[-1])}
+    crossed = {a.packet[8] - b.packet[8] for a, b in align(trail.stops[0], trail.stops[-1]).pairs}
     if not crossed <= expected.routers:
         routers = " or ".join(map(str, sorted(expected.routers)))
         tally.add(trail.host, f"routers on the path of QP {trail.qpn}", routers, " ".join(map(str, sorted(crossed))))
@@ -141,38 +141,17 @@ def _trail(expected: Way, observed: Watched, trail: Trail, tally: _Tally) -> Non
 def _step(trail: Trail, before: Sequence[Sighting], after: Sequence[Sighting], tally: _Tally) -> None:
     """From one end of a cable to the other, or through a switch."""
     a, b = before[0], after[0]
-    where = (a.place.node, f"{a.place.port} to {b.place.node if a.leaving else ''} {b.place.port}".replace("  ", " "))
-    known = {key for key, _, _ in _matched(before, after)}
-    for key, s in _keys(before).items():
-        if key not in known:
-            tally.add(*where, "no packet lost", _named(s))
-    for key, s in _keys(after).items():
-        if key not in known:
-            tally.add(*where, "no packet repeated or made up", _named(s))
-    pairs = _matched(before, after)
-    if [key for key in _keys(before) if key in known] != [key for key in _keys(after) if key in known]:
-        tally.add(*where, "no packet overtaken", f"QP {trail.qpn}")
-    for _, x, y in pairs:
+    onward = f"{b.place.node} {b.place.port}" if a.leaving else b.place.port
+    where = a.place.node, f"{a.place.port} to {onward}"
+    aligned = align(before, after)
+    for s in aligned.lost:
+        tally.add(*where, "no packet lost", _named(s))
+    for s in aligned.extra:
+        tally.add(*where, "no packet repeated or made up", _named(s))
+    for s in aligned.late:
+        tally.add(*where, "no packet overtaken", _named(s))
+    for x, y in aligned.pairs:
         _same(x, y, where, tally)
-
-
-Key = tuple[int, int, int]
-"""Opcode, PSN, and how many like it came before: with the flow's QPN, what tells packets apart."""
-
-
-def _keys(seen: Sequence[Sighting]) -> dict[Key, Sighting]:
-    counts: dict[tuple[int, int], int] = {}
-    found: dict[Key, Sighting] = {}
-    for s in seen:
-        word = s.packet[28], int.from_bytes(s.packet[37:40], "big")
-        counts[word] = counts.get(word, -1) + 1
-        found[*word, counts[word]] = s
-    return found
-
-
-def _matched(before: Sequence[Sighting], after: Sequence[Sighting]) -> list[tuple[Key, Sighting, Sighting]]:
-    one, other = _keys(before), _keys(after)
-    return [(key, s, other[key]) for key, s in one.items() if key in other]
 
 
 def _same(a: Sighting, b: Sighting, where: tuple[str, str], tally: _Tally) -> None:

@@ -11,7 +11,8 @@ from closet.errors import UsageError
 
 if TYPE_CHECKING:
     from closet.lab import Lab
-    from closet.traffic.rdma import End, Result
+    from closet.traffic.rdma import Result
+    from closet.traffic.worker import End
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 STRETCH = 20
@@ -107,7 +108,7 @@ def rdma(
 def endpoint(lab: Lab, word: str) -> tuple[End, int]:
     """A host and the address meant by a word, and the IP MTU there."""
     from closet.records import Endpoint
-    from closet.traffic.rdma import End
+    from closet.traffic.worker import End
 
     name, _, port = word.partition("/")
     node = lab[name]

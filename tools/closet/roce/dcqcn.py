@@ -6,7 +6,11 @@ with a CNP, one each `cnp_interval` and queue pair (see `qp`); this is the react
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
+
+CUTS = 4096
+"""Cuts that are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +55,17 @@ class ReactionPoint:
 
     Attributes:
         rate: R_C, bit/s. target: R_T, bit/s. alpha: the estimate of congestion, 0 to 1.
+        cuts: the last ones: when, and the rate before and after.
     """
 
-    __slots__ = ("_alpha_at", "_by_bytes", "_by_time", "_bytes", "_p", "_timer_at", "alpha", "rate", "target")
+    __slots__ = ("_alpha_at", "_by_bytes", "_by_time", "_bytes", "_p", "_timer_at", "alpha", "cuts", "rate", "target")
 
     def __init__(self, parameters: Dcqcn) -> None:
         self._p = parameters
         self.rate = parameters.line_rate
         self.target = parameters.line_rate
         self.alpha = 1.0
+        self.cuts: deque[tuple[float, float, float]] = deque(maxlen=CUTS)
         self._alpha_at = self._timer_at = float("inf")  # nothing runs before the first CNP
         self._bytes = self._by_bytes = self._by_time = 0
 
@@ -69,6 +75,7 @@ class ReactionPoint:
         p = self._p
         self.target = self.rate
         self.rate = max(p.minimum, self.rate * (1 - self.alpha / 2))
+        self.cuts.append((now, self.target, self.rate))
         self.alpha = (1 - p.g) * self.alpha + p.g
         self._alpha_at = now + p.alpha_timer
         self._timer_at = now + p.timer

@@ -32,6 +32,8 @@ from closet.roce.work import Status, Verb, Work
 STDIN = 0
 PATTERN = 1 << 20
 """Bytes after which what fills the memory repeats."""
+SAMPLE = 1e-3
+"""Seconds between two looks at a rate."""
 QUANTILES = (0.0, 0.5, 0.9, 0.99, 1.0)
 
 Answer = dict[str, Any]
@@ -140,11 +142,16 @@ class Worker:
         end = began + seconds
         failed: Status | None = None
         now = began
+        paced = self._qps[0].reaction if self._qps else None
+        rates: list[tuple[float, float]] = []
         while done < messages * len(self._qps) and failed is None and now < end:
             touched = self._step(end - now)
             if not touched and self._lines_ended():
                 break
             now = time.monotonic()
+            if paced is not None and (not rates or now - began - rates[-1][0] >= SAMPLE):
+                paced.advance(now)
+                rates.append((now - began, paced.rate))
             for qp in touched:
                 while qp.ended:
                     work = qp.ended.popleft()
@@ -164,6 +171,8 @@ class Worker:
             "latency": [latencies[min(int(q * len(latencies)), len(latencies) - 1)] for q in QUANTILES if latencies],
             "failed": failed,
             "stalled": stalled[:8],
+            "rates": rates,
+            "cuts": [(at - began, *cut) for at, *cut in paced.cuts] if paced is not None else [],
         }
 
     def _lines_ended(self) -> bool:

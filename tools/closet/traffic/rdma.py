@@ -1,27 +1,17 @@
-"""RDMA from host to host by the userspace endpoint: a process inside either host, and what they say of a transfer."""
+"""RDMA from host to host by the userspace endpoint: what to transfer, and what its two ends say of it."""
 
 from __future__ import annotations
 
-import json
-import selectors
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from types import TracebackType
-from typing import Any, Self
 
-from closet.errors import DeadlineError, ProbeError
-from closet.records import Endpoint
+from closet.errors import DeadlineError
 from closet.roce.endpoint import Attributes
 from closet.roce.limits import Limits
 from closet.roce.work import ATOMICS, Verb
-from closet.runtime.node import LiveNode
+from closet.traffic.worker import ANSWER, End, Worker
 
-ANSWER = 10.0
-"""Seconds a worker may take for anything but a transfer."""
 MEMORY = 256 << 20
 """Bytes of memory a worker registers at most; with more queue pairs than fit, some share theirs."""
 
@@ -34,14 +24,6 @@ def limits(qps: int) -> Limits:
     """
     window = max(16, min(512, 4096 // qps))
     return Limits(window=window, ack_every=1 << (window // 4).bit_length() - 1, timeout=17 + qps.bit_length() // 4)
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """One end of a transfer: a running host, and the address (and NIC) of it to use."""
-
-    node: LiveNode
-    endpoint: Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +57,9 @@ class Result:
         ports: the UDP source port of each queue pair: what ECMP tells them apart by.
         sent, received: counters of the end that asked, and of the other (`closet.roce.limits.Counters`,
             `closet.roce.inlet.Drops`; `unsent` and `overrun` are packets the kernels of the ends did not take).
-        memory: peak bytes of the processes at the two ends. rate: what DCQCN allowed the slowest queue pair at the end,
-            bit/s; None without it.
+        memory: peak bytes of the processes at the two ends.
+        rate: what DCQCN allowed the slowest queue pair at the end, bit/s; None without it. rates: what it allowed the
+            first one: (seconds, bit/s). cuts: when a CNP cut that: (seconds, bit/s before, bit/s after).
         failed: the status that ended it, in libibverbs' words; None if none did.
         stalled: the state of queue pairs that were not done, where the time was over or one failed.
         intact: whether memory at the other end holds what was sent; None for verbs of which that cannot be said.
@@ -97,6 +80,8 @@ class Result:
     received: dict[str, int]
     memory: tuple[int, int]
     rate: float | None
+    rates: tuple[tuple[float, float], ...]
+    cuts: tuple[tuple[float, float, float], ...]
     failed: str | None
     stalled: tuple[str, ...]
     intact: bool | None
@@ -115,99 +100,6 @@ class Result:
     def retransmitted(self) -> int:
         """Packets sent more than once, by either end."""
         return self.sent["retransmitted"] + self.received["retransmitted"]
-
-
-class Worker:
-    """A process with a RoCEv2 endpoint inside a host (`closet.roce.worker`); gone with the context.
-
-    Args:
-        seed: of the bytes its memory is filled with.
-
-    Raises:
-        ProbeError: the host is gone, or does not have the address.
-    """
-
-    def __init__(self, end: End, *, qpn: int | None = None, seed: int = 0) -> None:
-        self.name = str(end.endpoint)
-        argv = [sys.executable, "-m", "closet.roce", str(end.endpoint.address), "--seed", str(seed)]
-        argv += ["--device", end.endpoint.port] if end.endpoint.port is not None else []
-        argv += ["--qpn", str(qpn)] if qpn is not None else []
-        with end.node.netns():  # where a child is born, it stays
-            self._process = subprocess.Popen(
-                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-            )
-        self._said = b""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, where: TracebackType | None) -> None:
-        process = self._process
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()  # it ends with its standard input
-        try:
-            process.wait(2.0 if kind is None else 0.2)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    def ready(self) -> None:
-        """Wait until its sockets are open.
-
-        Raises:
-            ProbeError: it could not open them.
-        """
-        self.answer(ANSWER)
-
-    def ask(self, do: str, **what: Any) -> dict[str, Any]:
-        """Have something done at once.
-
-        Raises:
-            ProbeError: see `answer`.
-        """
-        self.tell(do, **what)
-        return self.answer(ANSWER)
-
-    def tell(self, do: str, **what: Any) -> None:
-        """Have something done; `answer` then says how it went."""
-        stdin = self._process.stdin
-        assert stdin is not None  # noqa: S101  it was asked for
-        try:
-            stdin.write(json.dumps({"do": do, **what}).encode() + b"\n")
-            stdin.flush()
-        except BrokenPipeError:
-            raise self._died() from None
-
-    def answer(self, seconds: float) -> dict[str, Any]:
-        """What it says next.
-
-        Raises:
-            ProbeError: it says that something is wrong, nothing in time, or it died.
-        """
-        stdout = self._process.stdout
-        assert stdout is not None  # noqa: S101
-        end = time.monotonic() + seconds
-        with selectors.DefaultSelector() as selector:
-            selector.register(stdout, selectors.EVENT_READ)
-            while b"\n" not in self._said:
-                if not selector.select(max(0.0, end - time.monotonic())):
-                    raise ProbeError(f"{self.name}: the RoCE worker says nothing for {seconds:g} s")
-                data = stdout.read1(1 << 16)  # type: ignore[attr-defined]
-                if not data:
-                    raise self._died()
-                self._said += data
-        line, _, self._said = self._said.partition(b"\n")
-        found: dict[str, Any] = json.loads(line)
-        if "error" in found:
-            raise ProbeError(f"{self.name}: {found['error']}")
-        return found
-
-    def _died(self) -> ProbeError:
-        stderr = self._process.stderr
-        assert stderr is not None  # noqa: S101
-        said = stderr.read().decode(errors="replace").strip().splitlines()
-        return ProbeError(f"{self.name}: the RoCE worker died: {said[-1] if said else 'it said nothing'}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +164,8 @@ def transfer(source: End, target: End, job: Job) -> Result:
         received=theirs["counters"],
         memory=(mine["memory"], theirs["memory"]),
         rate=min(mine["rates"], default=None),
+        rates=tuple((at, rate) for at, rate in ran["rates"]),
+        cuts=tuple((at, before, after) for at, before, after in ran["cuts"]),
         failed=ran["failed"],
         stalled=tuple(ran["stalled"]),
         intact=mine["digest"] == theirs["digest"] if comparable else None,

@@ -13,8 +13,9 @@ from closet.records import Endpoint
 from closet.roce.wire import UDP_PORT
 from closet.runtime.node import LiveNode
 from closet.traffic.offload import as_on_a_wire
-from closet.traffic.rdma import End, Job, Result, transfer
+from closet.traffic.rdma import Job, Result, transfer
 from closet.traffic.wire import Frame, Place, Wire
+from closet.traffic.worker import End
 
 ETHERNET, IPV4, UDP, VXLAN = 14, 20, 8, 8
 """Bytes of the headers."""

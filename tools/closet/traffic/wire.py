@@ -22,7 +22,7 @@ TIME = struct.Struct("=qq")
 PACKET_OUTGOING = 4
 """include/uapi/linux/if_packet.h"""
 SO_RCVBUFFORCE = 33
-BUFFER = 16 << 20
+BUFFER = 64 << 20
 """Bytes a tap holds: a storm must not run over."""
 LONGEST = 1 << 16
 

@@ -1,0 +1,172 @@
+"""Congestion and loss: marks, CNPs and what senders make of them; the switch that does not mark; what a loss costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from closet.check.marks import marking as judge
+from closet.expect.reach import endpoints
+from closet.lab import Lab
+from closet.observe.marks import marks
+from closet.plan import DEFAULT_VRF
+from closet.records import Endpoint, Finding, Marks
+from closet.roce.dcqcn import Dcqcn
+from closet.roce.limits import Limits
+from closet.traffic.marking import marking
+from closet.traffic.offload import as_on_a_wire
+from closet.traffic.rdma import Job, Result, must, transfer
+
+from .watching import Watch, in_the_underlay, ingress, nft
+
+LINE = 1e9
+P = Dcqcn(line_rate=LINE).stretched(20)
+
+
+@pytest.fixture
+def here(lab: Lab, tmp_path: Path) -> Watch:
+    found = in_the_underlay(lab, tmp_path)
+    if found is None:
+        pytest.skip("no two hosts of the underlay with a userspace endpoint")
+    return found
+
+
+def recovered(before: float, after: float, rounds: int) -> float:
+    """R_C after so many rounds of increase by the timer alone (equations 3 and 4 of the paper; R_T is before a cut)."""
+    target, rate = before, after
+    for n in range(1, rounds + 1):
+        if n > P.fast_rounds:
+            target = min(target + P.additive, LINE)
+        rate = (target + rate) / 2
+    return rate
+
+
+def test_the_sender_slows_and_recovers_as_dcqcn_says(here: Watch) -> None:
+    """The leaf marks the first 512 KiB. Every cut is equation 1's, alpha's decay equation 2's, recovery 3's and 4's."""
+    leaf, _ = here.leaf(here.target)
+    mark = "type filter hook forward priority 0; udp dport 4791 ip ecn ect0 quota until 512 kbytes ip ecn set ce;"
+    job = Job(size=1 << 20, messages=32, attributes=here.attributes(dcqcn=P))
+    with as_on_a_wire(here.lab.nodes, here.lab.fabric[here.source.host]), nft(here.lab, leaf, here.vrf, mark):
+        result = must(transfer(*here.ends, job))
+    assert result.sent["cnps_handled"] == result.received["cnps_sent"] == len(result.cuts) > 3
+    assert result.cuts[0][1:] == (LINE, LINE / 2)
+    alpha = 1.0
+    for (t, before, after), (t_next, before_next, after_next) in zip(result.cuts, result.cuts[1:], strict=False):
+        assert t_next - t > 0.9 * P.cnp_interval  # one CNP an interval, or one that was delayed
+        rounds = round((t_next - t) // P.timer)
+        possible = [recovered(before, after, n) for n in (rounds - 1, rounds, rounds + 1)]
+        assert any(before_next == pytest.approx(rate, rel=1e-6) for rate in possible), (t, t_next)
+        alpha = ((1 - P.g) * alpha + P.g) * (1 - P.g) ** round((t_next - t) // P.alpha_timer)
+        assert after_next == pytest.approx(max(P.minimum, before_next * (1 - alpha / 2)), rel=0.01)
+    last = result.cuts[-1]
+    assert last[2] < LINE / 10
+    rising = [rate for at, rate in result.rates if at > last[0]]
+    assert rising == sorted(rising)
+    assert rising[-1] == LINE
+    for at, rate in result.rates:
+        if last[0] < at < last[0] + 12 * P.timer:
+            rounds = round((at - last[0]) // P.timer)
+            possible = [recovered(last[1], last[2], n) for n in (max(rounds - 1, 0), rounds, rounds + 1)]
+            assert any(rate == pytest.approx(p, rel=1e-6) for p in possible), (at - last[0], rate, possible)
+
+
+# incast
+
+
+THRESHOLD = 200e6
+"""Bit/s beyond which the ports of all switches mark."""
+
+
+def senders(here: Watch) -> list[Endpoint]:
+    """Two NICs of other hosts than the target's, in the underlay, as far from it as the source."""
+    fabric, leaf = here.lab.fabric, here.leaf(here.target)[0]
+    _, nics = endpoints(fabric)
+    found: dict[str, Endpoint] = {}
+    for e in nics:
+        host = fabric[e.host]
+        there = host.vrf == DEFAULT_VRF and host.rdma in {"none", "endpoint"} and e.host != here.target.host
+        if there and host.port(e.port or "").peer != leaf:
+            found.setdefault(e.host, e)
+    return list(found.values())[:2]
+
+
+def incast(here: Watch, **more: object) -> list[Result]:
+    """Two hosts write to one, on eight queue pairs each, every one of them at up to 100 Mb/s."""
+    both = [Watch(here.lab, e, here.target, here.pcap.parent) for e in senders(here)]
+    if len(both) < 2:
+        pytest.skip("no two senders on other leaves than the target's")
+    dcqcn = Dcqcn(line_rate=100e6, minimum=1e6).stretched(20)
+    attributes = here.attributes(dcqcn=dcqcn, limits=Limits(window=64, ack_every=16, timeout=17), **more)
+    job = Job(size=1 << 16, messages=10_000, qps=8, attributes=attributes, seconds=2.0)
+    fabric = here.lab.fabric
+    hosts = [fabric[e.host] for e in (here.target, *(w.source for w in both))]
+    with as_on_a_wire(here.lab.nodes, *hosts), ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda w: transfer(*w.ends, job), both))
+
+
+def goodput(results: Sequence[Result]) -> float:
+    return sum(r.goodput for r in results)
+
+
+def look(here: Watch) -> tuple[list[Finding], dict[str, dict[str, Marks]]]:
+    fabric = here.lab.fabric
+    counted = {s.name: marks(here.lab[s.name], fabric) for s in fabric.switches}
+    return list(judge(counted)), counted
+
+
+def test_a_congested_egress_slows_its_senders(here: Watch) -> None:
+    leaf, port = here.leaf(here.target)
+    free = incast(here)
+    assert all(r.failed is None and r.sent["cnps_handled"] == 0 for r in free)
+    with marking(here.lab.fabric, here.lab.nodes, rate=THRESHOLD, burst=1 << 16):
+        slowed = incast(here)
+        found, counted = look(here)
+    assert [str(f) for f in found] == []
+    assert counted[leaf][port].marked > 0
+    assert all(r.failed is None and r.sent["cnps_handled"] > 0 and r.retransmitted == 0 for r in slowed)
+    assert goodput(free) > 2 * THRESHOLD
+    assert goodput(slowed) < 1.2 * THRESHOLD
+
+
+def test_a_switch_that_does_not_mark_is_named(here: Watch) -> None:
+    leaf, port = here.leaf(here.target)
+    with marking(here.lab.fabric, here.lab.nodes, rate=THRESHOLD, burst=1 << 16, off={leaf}):
+        results = incast(here)
+        found, counted = look(here)
+    assert counted[leaf][port].beyond > 0
+    assert {(f.device, f.subject) for f in found} == {(leaf, f"ECN on {port}")}
+    assert all(r.failed is None for r in results)
+
+
+def test_packets_that_may_not_be_marked_are_not(here: Watch) -> None:
+    """Not-ECT: the sender is never told, where a real switch would drop instead."""
+    with marking(here.lab.fabric, here.lab.nodes, rate=THRESHOLD, burst=1 << 16):
+        results = incast(here, tos=26 << 2)
+        _, counted = look(here)
+    assert all(its.beyond == 0 for ports in counted.values() for its in ports.values())
+    assert all(r.sent["cnps_handled"] == r.received["ce_marked"] == 0 for r in results)
+
+
+# loss
+
+
+@pytest.mark.parametrize("window", [32, 128])
+def test_one_in_256_lost_costs_what_go_back_n_costs(here: Watch, window: int) -> None:
+    """Goodput falls to (1 - p) / (1 - p + p W), where W packets are on the way when one of them is missed."""
+    leaf, port = here.leaf(here.source)
+    limits = Limits(window=window, ack_every=window // 8, timeout=17)
+    job = Job(size=16 << 20, messages=4, attributes=here.attributes(limits=limits))
+    packets = job.size * job.messages / job.attributes.mtu
+    with as_on_a_wire(here.lab.nodes, here.lab.fabric[here.source.host], here.lab.fabric[here.target.host]):
+        clean = must(transfer(*here.ends, job))
+        with ingress(here.lab, leaf, here.vrf, port, "udp dport 4791 numgen inc mod 256 == 0 drop"):
+            lossy = must(transfer(*here.ends, job))
+    assert clean.retransmitted == 0
+    p = 1 / 256
+    efficiency = packets / lossy.sent["sent"]
+    print(f"window {window}: {efficiency=:.3f}, {clean.goodput=:.3g}, {lossy.goodput=:.3g}, {lossy.sent}")
+    assert (1 - p) / (1 - p + p * window) * 0.95 < efficiency < (1 - p) / (1 - p + p * window / 4)
+    assert lossy.intact

@@ -1,0 +1,52 @@
+"""Congestion points: switches that mark RoCEv2 beyond a rate at each of their ports, as nftables can.
+
+A token bucket a port is a virtual queue that drains at some rate: what does not fit it is marked. It marks as RED with
+Kmin = Kmax does (DCTCP's way; Alizadeh et al., SIGCOMM 2010, section 3.1), before a real queue comes to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+from closet.observe.marks import TABLE, counter, spaces
+from closet.plan import Fabric, Node
+from closet.runtime.node import LiveNode
+
+
+@contextmanager
+def marking(
+    fabric: Fabric, nodes: Mapping[str, LiveNode], *, rate: float, burst: int, off: Collection[str] = ()
+) -> Iterator[None]:
+    """All switches are congestion points.
+
+    Args:
+        rate: bit/s a port may send before it marks. burst: bytes of the virtual queue.
+        off: switches that count what is beyond it, but do not mark.
+
+    Raises:
+        ProbeError: a switch is gone, or its kernel refuses.
+    """
+    with ExitStack() as stack:
+        for switch in fabric.switches:
+            node = nodes[switch.name]
+            for vrf in spaces(fabric, node):
+                rules = ruleset(switch, rate, burst, marks=switch.name not in off)
+                node.run("nft", "-f", "-", stdin=rules, vrf=vrf)
+                stack.callback(node.run, "nft", "delete", "table", "inet", TABLE, vrf=vrf)
+        yield
+
+
+def ruleset(switch: Node, rate: float, burst: int, *, marks: bool) -> str:
+    """The congestion points of all ports of a switch, as nftables reads it; for what is inside VXLAN, too."""
+    counters, rules = [], []
+    for port in switch.ports:
+        beyond, marked = counter("beyond", switch, port.name), counter("marked", switch, port.name)
+        counters += [f"counter {beyond} {{ }}", f"counter {marked} {{ }}"]
+        mark = f" ip ecn set ce counter name {marked}" if marks else ""
+        rules.append(
+            f'oifname "{port.name}" udp dport {{ 4789, 4791 }} ip ecn != not-ect '
+            f"limit rate over {round(rate / 8)} bytes/second burst {burst} bytes counter name {beyond}{mark}"
+        )
+    chain = "\n".join(["type filter hook forward priority 10;", *rules])
+    return f"table inet {TABLE} {{\n" + "\n".join(counters) + f"\nchain mark {{\n{chain}\n}}\n}}\n"

@@ -23,7 +23,7 @@ from closet.traffic.rdma import Job, Result, must, transfer
 from .watching import Watch, in_the_underlay, ingress, nft
 
 LINE = 1e9
-P = Dcqcn(line_rate=LINE).stretched(20)
+P = Dcqcn(line_rate=LINE, minimum=LINE / 20).stretched(20)
 
 
 @pytest.fixture
@@ -45,17 +45,18 @@ def recovered(before: float, after: float, rounds: int) -> float:
 
 
 def test_the_sender_slows_and_recovers_as_dcqcn_says(here: Watch) -> None:
-    """The leaf marks the first 512 KiB. Every cut is equation 1's, alpha's decay equation 2's, recovery 3's and 4's."""
+    """The leaf marks the first 2 MiB. Every cut is equation 1's, alpha's decay equation 2's, recovery 3's and 4's."""
     leaf, _ = here.leaf(here.target)
-    mark = "type filter hook forward priority 0; udp dport 4791 ip ecn ect0 quota until 512 kbytes ip ecn set ce;"
+    mark = "type filter hook forward priority 0; udp dport 4791 ip ecn ect0 quota until 2 mbytes ip ecn set ce;"
     job = Job(size=1 << 20, messages=32, attributes=here.attributes(dcqcn=P))
     with as_on_a_wire(here.lab.nodes, here.lab.fabric[here.source.host]), nft(here.lab, leaf, here.vrf, mark):
         result = must(transfer(*here.ends, job))
     assert result.sent["cnps_handled"] == result.received["cnps_sent"] == len(result.cuts) > 3
+    spent = result.cuts[-1][0] - result.cuts[0][0]
+    assert len(result.cuts) <= spent / P.cnp_interval + 2  # one an interval
     assert result.cuts[0][1:] == (LINE, LINE / 2)
     alpha = 1.0
     for (t, before, after), (t_next, before_next, after_next) in zip(result.cuts, result.cuts[1:], strict=False):
-        assert t_next - t > 0.9 * P.cnp_interval  # one CNP an interval, or one that was delayed
         rounds = round((t_next - t) // P.timer)
         possible = [recovered(before, after, n) for n in (rounds - 1, rounds, rounds + 1)]
         assert any(before_next == pytest.approx(rate, rel=1e-6) for rate in possible), (t, t_next)
@@ -76,8 +77,9 @@ def test_the_sender_slows_and_recovers_as_dcqcn_says(here: Watch) -> None:
 # incast
 
 
-THRESHOLD = 200e6
-"""Bit/s beyond which the ports of all switches mark."""
+THRESHOLD = 40e6
+"""Bit/s beyond which ports to hosts mark; those between switches are ten times as fast."""
+QUEUES = {"rate": THRESHOLD, "between": 10 * THRESHOLD, "burst": 1 << 15}
 
 
 def senders(here: Watch) -> list[Endpoint]:
@@ -94,13 +96,14 @@ def senders(here: Watch) -> list[Endpoint]:
 
 
 def incast(here: Watch, **more: object) -> list[Result]:
-    """Two hosts write to one, on eight queue pairs each, every one of them at up to 100 Mb/s."""
+    """Two hosts write to one for two seconds, on eight queue pairs each, every one of them at up to 20 Mb/s."""
     both = [Watch(here.lab, e, here.target, here.pcap.parent) for e in senders(here)]
     if len(both) < 2:
         pytest.skip("no two senders on other leaves than the target's")
-    dcqcn = Dcqcn(line_rate=100e6, minimum=1e6).stretched(20)
+    # The paper's are for 40 Gb/s: increases in proportion, and times in which some packets are sent.
+    dcqcn = Dcqcn(line_rate=20e6, minimum=0.2e6, additive=0.2e6, hyper=1e6).stretched(200)
     attributes = here.attributes(dcqcn=dcqcn, limits=Limits(window=64, ack_every=16, timeout=17), **more)
-    job = Job(size=1 << 16, messages=10_000, qps=8, attributes=attributes, seconds=2.0)
+    job = Job(size=1 << 14, messages=10_000, qps=8, attributes=attributes, seconds=2.0)
     fabric = here.lab.fabric
     hosts = [fabric[e.host] for e in (here.target, *(w.source for w in both))]
     with as_on_a_wire(here.lab.nodes, *hosts), ThreadPoolExecutor(2) as pool:
@@ -121,19 +124,19 @@ def test_a_congested_egress_slows_its_senders(here: Watch) -> None:
     leaf, port = here.leaf(here.target)
     free = incast(here)
     assert all(r.failed is None and r.sent["cnps_handled"] == 0 for r in free)
-    with marking(here.lab.fabric, here.lab.nodes, rate=THRESHOLD, burst=1 << 16):
+    with marking(here.lab.fabric, here.lab.nodes, **QUEUES):
         slowed = incast(here)
         found, counted = look(here)
     assert [str(f) for f in found] == []
     assert counted[leaf][port].marked > 0
     assert all(r.failed is None and r.sent["cnps_handled"] > 0 and r.retransmitted == 0 for r in slowed)
-    assert goodput(free) > 2 * THRESHOLD
-    assert goodput(slowed) < 1.2 * THRESHOLD
+    assert goodput(free) > 4 * THRESHOLD
+    assert THRESHOLD / 2 < goodput(slowed) < 2.5 * THRESHOLD  # they all begin at 20 Mb/s
 
 
 def test_a_switch_that_does_not_mark_is_named(here: Watch) -> None:
     leaf, port = here.leaf(here.target)
-    with marking(here.lab.fabric, here.lab.nodes, rate=THRESHOLD, burst=1 << 16, off={leaf}):
+    with marking(here.lab.fabric, here.lab.nodes, **QUEUES, off={leaf}):
         results = incast(here)
         found, counted = look(here)
     assert counted[leaf][port].beyond > 0
@@ -143,7 +146,7 @@ def test_a_switch_that_does_not_mark_is_named(here: Watch) -> None:
 
 def test_packets_that_may_not_be_marked_are_not(here: Watch) -> None:
     """Not-ECT: the sender is never told, where a real switch would drop instead."""
-    with marking(here.lab.fabric, here.lab.nodes, rate=THRESHOLD, burst=1 << 16):
+    with marking(here.lab.fabric, here.lab.nodes, **QUEUES):
         results = incast(here, tos=26 << 2)
         _, counted = look(here)
     assert all(its.beyond == 0 for ports in counted.values() for its in ports.values())
@@ -167,6 +170,5 @@ def test_one_in_256_lost_costs_what_go_back_n_costs(here: Watch, window: int) ->
     assert clean.retransmitted == 0
     p = 1 / 256
     efficiency = packets / lossy.sent["sent"]
-    print(f"window {window}: {efficiency=:.3f}, {clean.goodput=:.3g}, {lossy.goodput=:.3g}, {lossy.sent}")
-    assert (1 - p) / (1 - p + p * window) * 0.95 < efficiency < (1 - p) / (1 - p + p * window / 4)
+    assert (1 - p) / (1 - p + p * window) * 0.95 < efficiency < (1 - p) / (1 - p + p * window / 2)
     assert lossy.intact

@@ -28,10 +28,11 @@ def node(said: str) -> Any:
 
 
 def test_every_port_has_its_queue():
-    rules = ruleset(FABRIC["leaf1"], 400e6, 65536, marks=True)
-    assert rules.count("limit rate over 50000000 bytes/second burst 65536 bytes") == 2
+    rules = ruleset(FABRIC, FABRIC["leaf1"], 400e6, 4e9, 65536, marks=True)
+    assert rules.count("limit rate over 50000000 bytes/second burst 65536 bytes") == 1
+    assert rules.count("limit rate over 500000000 bytes/second burst 65536 bytes") == 1
     assert rules.count("ip ecn set ce counter name marked") == 2
-    off = ruleset(FABRIC["leaf1"], 400e6, 65536, marks=False)
+    off = ruleset(FABRIC, FABRIC["leaf1"], 400e6, 4e9, 65536, marks=False)
     assert "set ce" not in off
     assert off.count("counter name beyond") == 2
 

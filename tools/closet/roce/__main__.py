@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 from pathlib import Path
 
@@ -18,7 +19,10 @@ def main() -> None:
     parser.add_argument("--device", help="packets leave by this interface")
     parser.add_argument("--qpn", type=int, help="the first queue pair's number; random without it")
     parser.add_argument("--seed", type=int, default=0, help="of the bytes the memory is filled with")
+    parser.add_argument("--every-second-cpu", type=int, choices=(0, 1), help="from this one on: two ends share none")
     asked = parser.parse_args()
+    if asked.every_second_cpu is not None and (cpus := sorted(os.sched_getaffinity(0))[asked.every_second_cpu :: 2]):
+        os.sched_setaffinity(0, cpus)  # or the one that is woken is woken where the other one works
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a socket each source port
     Path("/proc/self/timerslack_ns").write_text("1")  # or the kernel lets a paced sender sleep 50 µs longer

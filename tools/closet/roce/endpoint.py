@@ -27,6 +27,8 @@ RECEIVES = 16
 """Packets or super-packets that are taken before something is sent."""
 SENDS = 4
 """Sends before something is taken."""
+AWAKE = 100e-6
+"""Seconds to look again without sleeping once nothing more comes: to be woken takes as long as a round trip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class Endpoint:
         self._active: dict[QueuePair, None] = {}
         self._timers: list[tuple[float, int, QueuePair]] = []
         self._armed: dict[QueuePair, float] = {}
+        self._busy = 0.0  # when something last came or went
 
     def close(self) -> None:
         """Close the sockets; queue pairs are then of no use."""
@@ -122,7 +125,9 @@ class Endpoint:
         for qp in touched:
             self._active[qp] = None
         sent = self._transmit(now)
-        if not took and not sent and not touched:
+        if took or sent or touched:
+            self._busy = now
+        elif now - self._busy > AWAKE:
             self._wait(now, seconds, also)
         return touched
 

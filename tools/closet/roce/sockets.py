@@ -175,6 +175,6 @@ def _packets(address: str) -> socket.socket:
     s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
     try:
         while True:  # what came before the filter was there
-            s.recv(1)
+            s.recv(VNET.size)  # less is an error (net/packet/af_packet.c: packet_recvmsg)
     except BlockingIOError:
         return s

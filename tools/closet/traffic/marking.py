@@ -16,12 +16,13 @@ from closet.runtime.node import LiveNode
 
 @contextmanager
 def marking(
-    fabric: Fabric, nodes: Mapping[str, LiveNode], *, rate: float, burst: int, off: Collection[str] = ()
+    fabric: Fabric, nodes: Mapping[str, LiveNode], *, rate: float, between: float, burst: int, off: Collection[str] = ()
 ) -> Iterator[None]:
     """All switches are congestion points.
 
     Args:
-        rate: bit/s a port may send before it marks. burst: bytes of the virtual queue.
+        rate: bit/s that a port to a host may send before it marks; between: one to another switch.
+        burst: bytes of the virtual queue.
         off: switches that count what is beyond it, but do not mark.
 
     Raises:
@@ -31,22 +32,23 @@ def marking(
         for switch in fabric.switches:
             node = nodes[switch.name]
             for vrf in spaces(fabric, node):
-                rules = ruleset(switch, rate, burst, marks=switch.name not in off)
+                rules = ruleset(fabric, switch, rate, between, burst, marks=switch.name not in off)
                 node.run("nft", "-f", "-", stdin=rules, vrf=vrf)
                 stack.callback(node.run, "nft", "delete", "table", "inet", TABLE, vrf=vrf)
         yield
 
 
-def ruleset(switch: Node, rate: float, burst: int, *, marks: bool) -> str:
+def ruleset(fabric: Fabric, switch: Node, rate: float, between: float, burst: int, *, marks: bool) -> str:
     """The congestion points of all ports of a switch, as nftables reads it; for what is inside VXLAN, too."""
     counters, rules = [], []
     for port in switch.ports:
         beyond, marked = counter("beyond", switch, port.name), counter("marked", switch, port.name)
         counters += [f"counter {beyond} {{ }}", f"counter {marked} {{ }}"]
         mark = f" ip ecn set ce counter name {marked}" if marks else ""
+        most = rate if fabric[port.peer].is_host else between
         rules.append(
             f'oifname "{port.name}" udp dport {{ 4789, 4791 }} ip ecn != not-ect '
-            f"limit rate over {round(rate / 8)} bytes/second burst {burst} bytes counter name {beyond}{mark}"
+            f"limit rate over {round(most / 8)} bytes/second burst {burst} bytes counter name {beyond}{mark}"
         )
     chain = "\n".join(["type filter hook forward priority 10;", *rules])
-    return f"table inet {TABLE} {{\n" + "\n".join(counters) + f"\nchain mark {{\n{chain}\n}}\n}}\n"
+    return f"table inet {TABLE} {{\n" + "\n".join(counters) + f"\nchain points {{\n{chain}\n}}\n}}\n"

@@ -31,17 +31,18 @@ class Worker:
     """A process with a RoCEv2 endpoint inside a host (`closet.roce.worker`); gone with the context.
 
     Args:
-        seed: of the bytes its memory is filled with.
+        seed: of the bytes its memory is filled with. side: 0 or 1, the two ends of a transfer: they share no CPU.
 
     Raises:
         ProbeError: the host is gone, or does not have the address.
     """
 
-    def __init__(self, end: End, *, qpn: int | None = None, seed: int = 0) -> None:
+    def __init__(self, end: End, *, qpn: int | None = None, seed: int = 0, side: int | None = None) -> None:
         self.name = str(end.endpoint)
         argv = [sys.executable, "-m", "closet.roce", str(end.endpoint.address), "--seed", str(seed)]
         argv += ["--device", end.endpoint.port] if end.endpoint.port is not None else []
         argv += ["--qpn", str(qpn)] if qpn is not None else []
+        argv += ["--every-second-cpu", str(side)] if side is not None else []
         with end.node.netns():  # where a child is born, it stays
             self._process = subprocess.Popen(
                 argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True

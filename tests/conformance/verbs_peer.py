@@ -5,6 +5,7 @@
 
 import json
 import random
+import socket
 import sys
 import time
 import zlib
@@ -92,7 +93,7 @@ class Peer:
 
     def post(self, op, at, size, rkey=0, remote=0, imm=None, swap=0, compare=0):
         sge = SGE(self.mr.buf + at, size, self.mr.lkey)
-        wr = SendWR(opcode=OPS[op][imm is not None], num_sge=1, sg=[sge], imm_data=imm or 0)
+        wr = SendWR(opcode=OPS[op][imm is not None], num_sge=1, sg=[sge], imm_data=socket.htonl(imm or 0))
         wr.send_flags = e.IBV_SEND_SIGNALED
         if op in ("write", "read"):
             wr.set_wr_rdma(rkey, remote)
@@ -109,7 +110,8 @@ class Peer:
         while time.monotonic() < end:
             count, found = self.cq.poll(1)
             if count:
-                return {"status": int(found[0].status), "bytes": found[0].byte_len, "immediate": found[0].imm_data}
+                immediate = socket.ntohl(found[0].imm_data)  # verbs keep it as it is on the wire
+                return {"status": int(found[0].status), "bytes": found[0].byte_len, "immediate": immediate}
         return {"status": -1}
 
 

@@ -119,10 +119,13 @@ def test_dscp_that_vxlan_does_not_copy(tenant: Watch) -> None:
 
 
 def test_a_mark_on_vxlan_reaches_the_receiver(tenant: Watch) -> None:
-    """RFC 6040: what a spine marks outside, the leaf must mark inside, or nobody slows down."""
+    """RFC 6040: what a spine marks outside, the leaf must mark inside, or nobody slows down.
+
+    Only what may be marked: a leaf drops what says CE outside and Not-ECT inside, as CNPs would.
+    """
     fan = tenant.fans()[0]
     spines = [tenant.lab.fabric[fan.node].port(p).peer for p in fan.ports]
-    mark = "type filter hook forward priority 0; udp dport 4789 ip ecn set ce;"
+    mark = "type filter hook forward priority 0; udp dport 4789 ip ecn ect0 ip ecn set ce;"
     with ExitStack() as stack:
         for spine in spines:
             stack.enter_context(nft(tenant.lab, spine, DEFAULT_VRF, mark))

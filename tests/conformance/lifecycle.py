@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from closet.intent import loads
-from closet.lab import down
 from closet.plan import plan
 from closet.runtime.state import LabFolder, labs
+from closet.takedown import down
 
 INTENT = "name: tiny\nspines: 1\nleaves: 2\nhosts: {per_leaf: 1}\n"
 OTHER = INTENT + "links: {mtu: 9000}\n"

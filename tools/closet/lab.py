@@ -1,18 +1,12 @@
-"""A lab: a fabric that runs. Bringing it up, finding it again, and taking it down without a trace."""
+"""A lab: a fabric that runs. Bringing it up, and opening it again."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from types import FrameType
-
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from closet.converge import Convergence
 from closet.errors import ClosetError, EnvironmentFault, IntentError, UsageError
@@ -20,13 +14,15 @@ from closet.intent import Intent
 from closet.plan import Fabric, plan
 from closet.render import render
 from closet.runtime import boot, cables, limits, microvm, rdma
-from closet.runtime.choose import choose, named
+from closet.runtime.choose import choose
 from closet.runtime.guest import GuestNode
 from closet.runtime.node import LiveNode
-from closet.runtime.processes import born, cgroup_folders
+from closet.runtime.processes import born
 from closet.runtime.protocol import Build
-from closet.runtime.state import CHANGING, INTENT, LabFolder, LabState, labs, write_atomically
+from closet.runtime.state import CHANGING, INTENT, LabFolder, LabState, write_atomically
+from closet.signals import uninterrupted
 from closet.suite import Result, run, select
+from closet.takedown import find, is_there, remove
 
 
 @dataclass(slots=True)
@@ -147,7 +143,7 @@ def up(intent: Intent, *, runtime: str = "auto", name: str | None = None, progre
             full = folder.full()  # afterwards it is not
             progress.say(f"{folder.name}: removing what there is of it")
             with uninterrupted():
-                _remove(folder, chosen.name)
+                remove(folder, chosen.name)
             if full and isinstance(e, OSError | ClosetError):
                 raise EnvironmentFault(f"lab {folder.name}: no space left on the disk of {folder.path.parent}") from e
             if isinstance(e, OSError):
@@ -168,7 +164,7 @@ def prove(lab: Lab, seconds: float = 15.0, names: Iterable[str] = ()) -> list[Re
 
 def _already(folder: LabFolder, digest: str, runtime: str, progress: Progress) -> Lab | None:
     """The lab if it runs as asked; else what is left of a broken one is removed, and a different one refused."""
-    if not _is_there(folder):
+    if not is_there(folder):
         return None
     state = folder.read()
     if state is None or state.phase != "running":
@@ -182,7 +178,7 @@ def _already(folder: LabFolder, digest: str, runtime: str, progress: Progress) -
         return lab
     else:
         progress.say(f"lab {folder.name} has nodes that died, or files that are gone: starting it anew")
-    _remove(folder, state.runtime if state is not None else None)
+    remove(folder, state.runtime if state is not None else None)
     return None
 
 
@@ -250,82 +246,3 @@ def _nodes(folder: LabFolder, state: LabState) -> dict[str, LiveNode]:
     for k, backend in state.backends.items():
         nodes[k].rdma = backend
     return nodes
-
-
-def find(name: str | None = None) -> LabFolder:
-    """The folder of a lab; see `open_lab`."""
-    there = labs()
-    if name is not None:
-        folder = LabFolder(name)
-        if not folder.exists():
-            known = ", ".join(f.name for f in there) or "none"
-            raise UsageError(f"lab {name!r}: there is no such lab, running: {known}")
-        return folder
-    if len(there) != 1:
-        which = "no lab runs (`closet up INTENT` starts one)" if not there else "several labs run"
-        raise UsageError(f"{which}{': name one of ' + ', '.join(f.name for f in there) if there else ''}")
-    return there[0]
-
-
-def down(name: str) -> bool:
-    """Take a lab down, whatever state it is in; a lab that does not exist is down. Returns whether there was one.
-
-    Raises:
-        RuntimeFault: something would not go. UsageError: another command works on it.
-    """
-    folder = LabFolder(name)
-    if not folder.path.parent.is_dir() and not _is_there(folder):
-        return False  # and no folder for a lock
-    with folder.locked():
-        state = folder.read()
-        return _remove(folder, state.runtime if state is not None else None)
-
-
-def _is_there(folder: LabFolder) -> bool:
-    """Whether there is anything of a lab: without its files, its nodes still run."""
-    return folder.exists() or bool(cgroup_folders(folder.id))
-
-
-def _remove(folder: LabFolder, runtime: str | None) -> bool:
-    if not _is_there(folder):
-        return False
-    state = folder.read()
-    # Again, if something came into a folder that was just being removed: then somebody was still at work there.
-    for attempt in Retrying(retry=retry_if_exception_type(OSError), stop=stop_after_attempt(3), reraise=True):
-        with attempt:
-            for each in named(runtime):
-                each.destroy(folder)
-            if folder.exists():
-                folder.remove()
-    if state is not None and not labs():  # the last one out
-        limits.restore(state.lifted)
-    return True
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Let nobody hurry this: a second Ctrl-C would leave behind what the first one asked to remove."""
-    with ExitStack() as stack:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                before = signal.signal(number, signal.SIG_IGN)
-                stack.callback(signal.signal, number, before or signal.SIG_DFL)
-        yield
-
-
-@contextmanager
-def to_its_end() -> Iterator[None]:
-    """Let this come to its end; who asks for another meanwhile is heard then."""
-    heard: list[int] = []
-    handlers: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                handlers[number] = signal.signal(number, lambda n, _: heard.append(n))
-    try:
-        yield
-    finally:
-        for kind, handler in handlers.items():
-            signal.signal(kind, handler or signal.SIG_DFL)
-    for asked in heard[:1]:
-        signal.raise_signal(asked)

@@ -16,12 +16,13 @@ from closet.converge import Convergence
 from closet.errors import ClosetError, RuntimeFault, UsageError
 from closet.expect import expected_tables
 from closet.intent import Intent
-from closet.lab import Lab, Progress, open_lab, prove, to_its_end, uninterrupted
+from closet.lab import Lab, Progress, open_lab, prove
 from closet.observe import frr
 from closet.plan import Fabric, plan
 from closet.runtime.cables import raise_links
 from closet.runtime.node import LiveNode
 from closet.runtime.state import CHANGING, INTENT, LabFolder, write_atomically
+from closet.signals import to_its_end, uninterrupted
 
 STILL = ("daemons", "config", "sessions", "rib", "fib", "links", "settings", "layer2")
 """Checks that say whether a device is as it was, and send no packet."""

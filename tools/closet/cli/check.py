@@ -84,8 +84,8 @@ def test(lab: str | None, intent: Path | None, runtime: str, own_labs: bool, pyt
     With --own-labs, no lab is needed: labs are killed, starved of disk, changed and compared instead.
     PYTEST_ARGS go to pytest (`closet test -- -k sessions -x`).
     """
-    from closet.lab import find
     from closet.paths import conformance
+    from closet.takedown import find
 
     if own_labs:
         chosen = ["-m", "own_labs"]

@@ -18,13 +18,13 @@ from closet.errors import ClosetError, UsageError
 @click.pass_context
 def down(ctx: click.Context, lab: str | None, all_: bool) -> None:
     """Take LAB down (the only one, if it is not named) and remove all it made. A lab that is gone is fine."""
-    from closet import lab as labs
-    from closet.runtime.state import labs as all_labs
+    from closet.runtime.state import labs
+    from closet.takedown import find
 
     if all_ and lab:
         raise UsageError("down: a lab or --all, not both")
-    there = [f.name for f in all_labs()]
-    names = [lab] if lab else there if all_ or not there else [labs.find().name]
+    there = [f.name for f in labs()]
+    names = [lab] if lab else there if all_ or not there else [find().name]
     if not names:
         click.echo("nothing to take down")
     worst = 0
@@ -38,13 +38,13 @@ def down(ctx: click.Context, lab: str | None, all_: bool) -> None:
 
 
 def _down(name: str) -> None:
-    from closet import lab as labs
+    from closet import takedown
 
     began = time.monotonic()
     spinner = Spinner()
     spinner(f"{name}: going down")
     try:
-        there = labs.down(name)
+        there = takedown.down(name)
     finally:
         spinner.clear()
     click.echo(f"{name}: down in {time.monotonic() - began:.2f} s" if there else f"{name}: nothing to take down")

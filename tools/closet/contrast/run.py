@@ -11,7 +11,8 @@ from closet.contrast.results import Side
 from closet.contrast.stretch import stretch
 from closet.errors import RuntimeFault, UsageError
 from closet.intent import loads
-from closet.lab import Lab, down, up
+from closet.lab import Lab, up
+from closet.takedown import down
 
 
 def compare(

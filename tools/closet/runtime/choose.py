@@ -8,14 +8,20 @@ import subprocess
 
 from closet.errors import UsageError
 from closet.runtime import engine
-from closet.runtime.containerlab import ContainerlabRuntime
-from closet.runtime.oci import OciRuntime
 from closet.runtime.protocol import Runtime
 
-RUNTIMES: dict[str, type[OciRuntime] | type[ContainerlabRuntime]] = {
-    "oci": OciRuntime,
-    "containerlab": ContainerlabRuntime,
-}
+RUNTIMES = ("oci", "containerlab")
+
+
+def _runtime(name: str) -> Runtime:
+    """One by its name: only then it is imported, for who takes down a lab of one needs nothing of the other."""
+    if name == "oci":
+        from closet.runtime.oci import OciRuntime
+
+        return OciRuntime()
+    from closet.runtime.containerlab import ContainerlabRuntime
+
+    return ContainerlabRuntime()
 
 
 def choose(wanted: str) -> tuple[Runtime, str]:
@@ -30,16 +36,16 @@ def choose(wanted: str) -> tuple[Runtime, str]:
     if wanted == "auto":
         reason = probe_containerlab()
         if reason is not None:
-            return OciRuntime(), f"oci runtime ({reason})"
-        return ContainerlabRuntime(), f"containerlab runtime (Docker engine {engine.version()} answers)"
+            return _runtime("oci"), f"oci runtime ({reason})"
+        return _runtime("containerlab"), f"containerlab runtime (Docker engine {engine.version()} answers)"
     if wanted not in RUNTIMES:
         raise UsageError(f"runtime {wanted!r}, allowed: auto, {', '.join(RUNTIMES)}")
-    return RUNTIMES[wanted](), f"{wanted} runtime (asked for)"
+    return _runtime(wanted), f"{wanted} runtime (asked for)"
 
 
 def named(name: str | None) -> list[Runtime]:
     """The runtime of that name; all of them where nobody knows any more which one made a lab."""
-    return [RUNTIMES[name]()] if name in RUNTIMES else [runtime() for runtime in RUNTIMES.values()]
+    return [_runtime(each) for each in ([name] if name in RUNTIMES else RUNTIMES)]
 
 
 def probe_containerlab() -> str | None:

@@ -12,14 +12,16 @@ import subprocess
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import local
+from typing import TYPE_CHECKING
 
 from closet.errors import EnvironmentFault, RuntimeFault
-from closet.plan import Fabric, Node
-from closet.render.host import sysctls
 from closet.runtime import bundle, netns, rootfs
 from closet.runtime.processes import at_work, kill_all, processes_in_cgroup, remove_cgroups, thaw
 from closet.runtime.protocol import Build, Started
 from closet.runtime.state import LabFolder
+
+if TYPE_CHECKING:  # who takes a lab down plans nothing
+    from closet.plan import Fabric, Node
 
 
 class OciRuntime:
@@ -29,6 +31,8 @@ class OciRuntime:
 
     def create(self, build: Build) -> dict[str, Started]:
         """Make every node and link; see `Runtime.create`."""
+        from closet.render.host import sysctls
+
         if shutil.which("runc") is None:
             raise EnvironmentFault("runc is not installed: run `closet doctor --install`")
         base = rootfs.ensure(build.say)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from closet.plan import Fabric
 from closet.runtime.state import LabFolder
+
+if TYPE_CHECKING:  # who takes a lab down plans nothing
+    from closet.plan import Fabric
 
 
 @dataclass(slots=True)

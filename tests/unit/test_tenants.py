@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from closet.check import CHECKS
 from closet.errors import IntentError
-from closet.expect import endpoints, expected_hops, expected_l3vnis, expected_matrix, expected_tables, expected_type5
+from closet.expect import (
+    endpoints,
+    expected_hops,
+    expected_l3vnis,
+    expected_matrix,
+    expected_spread,
+    expected_tables,
+    expected_type5,
+)
 from closet.expect.reach import allowed
 from closet.intent import loads
 from closet.plan import Fabric, plan
@@ -301,6 +309,13 @@ def test_the_routes_of_a_vrf():
     }
     assert table(RED_BLUE, "h1-1", "default") == {"0.0.0.0/0": {"eth1"}}
     assert "10.0.0.0/24" in table(RED_BLUE, "leaf2", "default"), "the underlay's hosts are still summarised"
+
+
+def test_a_tenant_on_one_leaf_spreads_nothing_over_its_uplinks():
+    words = "tenants: {red: {hosts: [h1-1, h1-2]}, blue: {hosts: [h1-3, h2-3]}}"
+    assert {(fan.vrf, fan.node) for fan in expected_spread(fabric(BASE + words))} == {
+        *((vrf, leaf) for vrf in ("default", "blue") for leaf in ("leaf1", "leaf2"))
+    }
 
 
 def test_a_leaf_without_uplinks_has_its_own_hosts_only():

@@ -91,6 +91,8 @@ def _far_pairs(fabric: Fabric, vrf: str) -> Iterator[Pair]:
     leaves = list(nics.values())
     for i, sources in enumerate(leaves[:MOST_SOURCES]):
         targets = leaves[(i + len(leaves) // 2) % len(leaves)]
+        if targets is sources:
+            continue  # there is no other leaf to send to
         for source, target in ((s, t) for s in sources for t in targets):
             if target.host != source.host and allowed(fabric, source, target):
                 yield source, target

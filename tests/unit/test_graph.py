@@ -141,7 +141,7 @@ def test_frames_tiers_and_colours_are_named(words: str, labels: list[str]):
 
 
 GUESTS = (
-    "leaves: 2\nhosts: {per_leaf: 2, nics: 2}\n"
+    "leaves: 3\nhosts: {per_leaf: 2, nics: 2}\n"
     "tenants: {red: {hosts: ['h1-1:eth1', h1-2]}, blue: {hosts: ['h1-1:eth2', 'h2-1:eth1']}}"
 )
 

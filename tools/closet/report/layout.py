@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import groupby
 
 from closet.plan.fabric import Fabric, Node, Role
@@ -201,9 +202,14 @@ class _Placer:
         for machine, its in groupby(nodes, key=lambda n: n.machine or n.name):
             parts = [Block(w, size.height, (Box(0, 0, w, size.height, "node", (n,), size=size),)) for n in its]
             blocks.append(_framed(_beside(parts, GAP), "machine", f"machine {machine}" if len(parts) > 1 else ""))
-        if any(len(b.boxes) > 1 for b in blocks):  # the others as high as what is framed
+        if nodes[0].is_host and self.split:  # all as high as what is framed
             blocks = [b if len(b.boxes) > 1 else Block(b.w, b.h + PAD, b.at(0, PAD)) for b in blocks]
         return _flow(blocks, GAP, limit)
+
+    @cached_property
+    def split(self) -> bool:
+        """Whether any host is split."""
+        return any(h.machine for h in self.fabric.hosts)
 
     def width(self, role: Role, size: Size) -> float:
         """What the longest text of a role needs."""

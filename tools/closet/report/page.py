@@ -116,6 +116,11 @@ class Matrix:
     places: list[str]
     rows: list[tuple[str, list[Cell]]]
 
+    @property
+    def wrong(self) -> bool:
+        """Whether any pair was not as it must be."""
+        return any(cell.wrong for _, cells in self.rows for cell in cells)
+
 
 def _matrix(fabric: Fabric, results: Sequence[Result]) -> Matrix | None:
     """The matrix, None for a fabric without tenants."""

@@ -124,7 +124,9 @@ def test_tenants_come_and_go(shop: Shop) -> None:
     again = shop.apply(BASE + PEERINGS).passed()
     assert "nothing to do" in again.out
     assert "nothing to do" in shop.closet.up("shop", shop.closet.folder / "shop.yaml").passed().out
-    assert shop.closet.run("check", "shop").passed()
+    page = shop.closet.folder / "shop.html"
+    assert shop.closet.run("check", "shop", "--html", page).passed()
+    assert "The fabric does what its design promises." in page.read_text()
 
 
 def test_a_tenant_changes(shop: Shop) -> None:

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from closet.errors import ProbeError
 from closet.observe.path import last_hop
@@ -22,6 +23,7 @@ from closet.plan import Fabric
 from closet.records import Endpoint, Outcome, Probe
 from closet.runtime.node import LiveNode
 from closet.traffic.flows import ROCE_PORT
+from closet.traffic.listener import Listener, bound
 from closet.traffic.ping import answered_by_leaf, reach
 
 NUMBERS = struct.Struct("!4sII")
@@ -91,16 +93,10 @@ def _control(
 
 
 def _bound(node: LiveNode, endpoint: Endpoint, kind: int, port: int) -> socket.socket:
-    s = node.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK)
     try:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if endpoint.port is not None:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, endpoint.port.encode())
-        s.bind((str(endpoint.address), port))
+        return bound(node, endpoint, kind, port)
     except OSError as e:
-        s.close()
         raise ProbeError(f"{endpoint}: {endpoint.address} port {port}: {e.strerror}") from None
-    return s
 
 
 class _Udp:
@@ -111,7 +107,7 @@ class _Udp:
         self._seconds = seconds
         self._found: dict[tuple[int, int], str] = {}
         self._ask = [_bound(nodes[e.host], e, socket.SOCK_DGRAM, 0) for e in endpoints]
-        self._tell = [_bound(nodes[e.host], e, socket.SOCK_DGRAM, ROCE_PORT) for e in endpoints]
+        self._tell = [Listener(nodes[e.host], e) for e in endpoints]
 
     def run(self, may: Iterable[tuple[int, int]], must_not: Iterable[tuple[int, int]]) -> dict[tuple[int, int], str]:
         with selectors.EpollSelector() as selector:
@@ -133,8 +129,9 @@ class _Udp:
             end = time.monotonic() + SETTLE
             while (left := end - time.monotonic()) > 0:
                 self._hear(selector, left)
-        for s in self._ask + self._tell:
-            s.close()
+        for ask, tell in zip(self._ask, self._tell, strict=True):
+            ask.close()
+            tell.close()
         return self._found
 
     def _send(self, i: int, j: int) -> None:
@@ -147,10 +144,10 @@ class _Udp:
     def _hear(self, selector: selectors.BaseSelector, seconds: float) -> None:
         for key, _ in selector.select(seconds):
             me, tells = key.data
-            s = self._tell[me] if tells else self._ask[me]
+            hear = self._tell[me].receive if tells else partial(self._ask[me].recvfrom, 64)
             while True:
                 try:
-                    data, sender = s.recvfrom(64)
+                    data, sender = hear()
                 except BlockingIOError:
                     break
                 except OSError:
@@ -166,7 +163,7 @@ class _Udp:
     def _asked(self, me: int, i: int, j: int, asker: tuple[str, int]) -> None:
         if j == me:
             self._found.setdefault((i, j), "arrived, and no answer came back")
-        self._tell[me].sendto(NUMBERS.pack(TELL, i, me), asker)
+        self._tell[me].send(NUMBERS.pack(TELL, i, me), asker)
 
 
 @dataclass(slots=True)

@@ -79,6 +79,9 @@ class Session:
     def event(self, n, events):
         """Report what happened to a socket."""
         s = self.sockets[n]
+        if s.type == socket.SOCK_STREAM and s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            self.accept(n)
+            return
         if events & selectors.EVENT_WRITE:  # it connected, or failed to
             self.selector.modify(s, selectors.EVENT_READ, n)
             self.send([0, "connected", n])
@@ -100,6 +103,24 @@ class Session:
             self.send([0, "error", n, error])
         else:
             self.send([0, "data", n, None if stream else address], data)
+
+    def accept(self, n):
+        """Take a connection, and give it a number: those that come from closet are positive."""
+        with contextlib.suppress(OSError):  # it may be over by now
+            s, address = self.sockets[n].accept()
+            s.setblocking(False)
+            number = min(self.sockets) - 1 if min(self.sockets) < 0 else -1
+            self.sockets[number] = s
+            self.send([0, "accepted", n, [number, address]])
+
+    def do_listen(self, n, backlog):
+        """See socket.listen."""
+        self.sockets[n].listen(backlog)
+        self.selector.register(self.sockets[n], selectors.EVENT_READ, n)
+
+    def do_adopt(self, n):
+        """Report what happens to a connection that was taken, from now on."""
+        self.selector.register(self.sockets[n], selectors.EVENT_READ, n)
 
     def do_open(self, n, family, kind, proto):
         """Make a socket, called n from now on."""

@@ -88,6 +88,29 @@ def test_a_stream_is_writable_once_it_is_decided_whether_it_connects(agent, list
         assert s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == code
 
 
+def test_who_connects_to_a_stream_that_listens_is_accepted(agent):
+    with agent.open(*TCP) as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(8)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+        poll = select.poll()
+        poll.register(server, select.POLLIN)
+        for word in (b"one", b"two"):
+            with socket.create_connection(server.getsockname(), timeout=5) as client:
+                client.sendall(word)
+                assert [fd for fd, _ in poll.poll(5000)] == [server.fileno()]
+                s, address = server.accept()
+                with s:
+                    assert address == client.getsockname()
+                    s.settimeout(5)
+                    assert s.recv(100) == word, "what came before it was taken is there"
+                    s.sendall(b"answer")
+                assert client.recv(100) == b"answer"
+                assert client.recv(100) == b"", "closed there, too"
+        assert poll.poll(0) == []
+
+
 def test_a_stream_that_nobody_answers_does_not_become_writable(agent):
     with socket.socket() as server, ExitStack() as stack:
         server.bind(("127.0.0.1", 0))

@@ -5,7 +5,8 @@ arrives there is brought by a thread; what asks something of the socket itself i
 
 The protocol: a frame is two lengths (32 bits each, network order), a JSON list and a payload. Questions are
 `[number, name, arguments...]`, where null stands for the payload; answers `[number, errno, result]`; and events
-`[0, "data", socket, address]`, `[0, "error", socket, errno]` and `[0, "connected", socket]`.
+`[0, "data", socket, address]`, `[0, "error", socket, errno]`, `[0, "connected", socket]` and, of one that listens,
+`[0, "accepted", socket, [new socket, address]]`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from typing import Any
 LENGTHS = struct.Struct("!II")
 LONGEST = 1 << 18
 """Bytes of a datagram."""
+ACCEPTED = struct.Struct("!I")
+"""What a connection on the local end of a socket that listens begins with: the length of the rest, in JSON."""
 DATA, ERROR = b"D", b"E"
 """What a local datagram begins with; the length of the sender's address, and that, follow."""
 SO_SNDBUFFORCE = 32
@@ -89,6 +92,13 @@ class Agent:
             raise
         return made
 
+    def adopt(self, number: int) -> RemoteSocket:
+        """A connection there that was accepted."""
+        made = RemoteSocket(self, number, socket.AF_INET, socket.SOCK_STREAM, 0)
+        self._far[number] = made.far
+        self.ask("adopt", number)
+        return made
+
     def forget(self, number: int) -> None:
         """Close a socket there."""
         if (far := self._far.pop(number, None)) is not None:
@@ -130,6 +140,9 @@ def _bring(far: socket.socket, kind: str, more: list[Any], data: bytes) -> None:
             drain(far)
         elif kind == "data" and data:
             far.send(data)
+        elif kind == "accepted":
+            text = json.dumps(more[0]).encode()
+            far.send(ACCEPTED.pack(len(text)) + text)
         else:
             far.shutdown(socket.SHUT_WR)
     else:
@@ -185,6 +198,18 @@ class RemoteSocket(socket.socket):
     def bind(self, address: Any) -> None:
         """See socket.bind."""
         self._agent.ask("bind", self.number, address)
+
+    def listen(self, backlog: int = 128, /) -> None:
+        """See socket.listen."""
+        self._agent.ask("listen", self.number, backlog)
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """See socket.accept."""
+        head = super().recv(ACCEPTED.size)
+        if not head:
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+        number, address = json.loads(super().recv(*ACCEPTED.unpack(head)))
+        return self._agent.adopt(number), tuple(address)
 
     def setsockopt(self, level: int, option: int, value: Any, *_: Any) -> None:
         """Set an option of the socket there."""

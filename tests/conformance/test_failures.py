@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from closet.expect import expected_sessions, expected_tables
@@ -9,6 +11,7 @@ from closet.expect.sessions import neighbour_key
 from closet.lab import Lab
 from closet.observe import frr, kernel
 from closet.plan import Link, Role
+from closet.records import Finding
 
 from . import changes
 
@@ -62,3 +65,14 @@ def test_flap(lab: Lab, upper: Role, lower: Role, end: str, long: bool) -> None:
                 changes.eventually(lambda: assert_routes(lab, (link,)))
         changes.eventually(lambda: assert_sessions(lab))
         changes.eventually(lambda: assert_routes(lab, ()))
+
+
+def test_a_nic_that_is_cut_off_is_told_by_name(lab: Lab, findings: Callable[..., list[Finding]]) -> None:
+    """Its silence is a finding of every claim that it breaks; that it cannot even ask spoils no check."""
+    link = first_link(lab, Role.LEAF, Role.HOST)
+    assert link is not None
+    cut_off = {link.b, f"{link.b}/{link.b_port}"}
+    with changes.link_down(lab, link):
+        changes.eventually(lambda: assert_gone(lab, link, seen_by_bfd=False))
+        for check in ("reach", "matrix") if lab.fabric.tenants else ("reach",):
+            assert cut_off & {f.device for f in findings(check)}, check

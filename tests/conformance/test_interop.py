@@ -19,12 +19,13 @@ from typing import Any
 import pytest
 
 from closet.intent import load
-from closet.lab import Lab, down, up
+from closet.lab import Lab, up
 from closet.observe.rdma import FAULTS, devices
 from closet.roce.endpoint import Attributes, Endpoint
 from closet.roce.limits import Limits
 from closet.roce.qp import Peer
 from closet.roce.work import Verb, Work
+from closet.takedown import down
 
 HERE = Path(__file__).parent
 KERNELS, OURS = "h1-1", "h2-1"

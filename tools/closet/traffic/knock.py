@@ -20,6 +20,8 @@ ECHO = {socket.AF_INET: (8, 0), socket.AF_INET6: (128, 129)}
 """Family → ICMP types of echo request and reply (RFC 792, RFC 4443)."""
 AGAIN = 0.5
 """Seconds after which a ping that was not answered is sent again."""
+CUT_OFF = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
+"""What the kernel says of a host whose link is down."""
 
 Target = tuple[str, str]
 """(host, address)."""
@@ -100,6 +102,10 @@ def ping_all(
 
     Args:
         nobody: targets that should not answer: these have as long as the others take, and a little more.
+
+    Raises:
+        ProbeError: an echo could not be sent; but of those that should answer, one from a host that is cut off only is
+            not answered.
     """
     found = dict.fromkeys(targets, False)
     kinds = {(host, _family(address)) for host, address in found}
@@ -116,7 +122,8 @@ def ping_all(
             end = min(end, time.monotonic() + SETTLE)
         if time.monotonic() >= again:
             for host, address in (t for t, answered in found.items() if not answered):
-                _echo(sockets[host, _family(address)], _family(address), to[host, address])
+                must = (host, address) not in nobody
+                _echo(host, sockets[host, _family(address)], _family(address), to[host, address], must=must)
             again = time.monotonic() + AGAIN
         for fd, _ in poll.poll(50):
             host, family = by_fd[fd]
@@ -129,10 +136,17 @@ def ping_all(
     return found
 
 
-def _echo(s: socket.socket, family: int, to: tuple[str, int] | tuple[str, int, int, int]) -> None:
+def _echo(
+    host: str, s: socket.socket, family: int, to: tuple[str, int] | tuple[str, int, int, int], *, must: bool
+) -> None:
+    """Ask for an echo that must come back or must not."""
     request = ECHO[socket.AddressFamily(family)][0]
     checksum = ~(request << 8) - 1 & 0xFFFF  # of a header that is zero but for the type and the sequence 1
-    s.sendto(struct.pack("!BBHHH", request, 0, checksum if family == socket.AF_INET else 0, 0, 1), to)
+    try:
+        s.sendto(struct.pack("!BBHHH", request, 0, checksum if family == socket.AF_INET else 0, 0, 1), to)
+    except OSError as e:
+        if e.errno not in CUT_OFF or not must:
+            raise ProbeError(f"{host}: echo to {to[0]}: {e.strerror}") from None
 
 
 def _answer(s: socket.socket, family: int) -> str:

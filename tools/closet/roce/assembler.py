@@ -32,11 +32,12 @@ class Assembler:
         send: what takes them; it must be done with the buffer when it returns.
     """
 
-    __slots__ = ("_buffer", "_send", "_view")
+    __slots__ = ("_bodies", "_buffer", "_send", "_view")
 
     def __init__(self, send: Send) -> None:
         self._buffer = bytearray(LARGEST)
         self._view = memoryview(self._buffer)
+        self._bodies: dict[int, list[memoryview]] = {}  # path MTU → what the ICRC of packet n covers
         self._send = send
 
     def packet(self, path: Path, word: int, psn: int, extended: bytes = b"", payload: bytes | memoryview = b"") -> int:
@@ -84,13 +85,15 @@ class Assembler:
         seed = path.seeds[segment]
         pack, crc, pack_icrc, idents = BTH.pack_into, crc32, ICRC.pack_into, IDENT
         mask = every - 1 if every else PSN_MASK + 1
-        at = 0
+        bodies = self._bodies.get(mtu) or self._lay_out(mtu)
+        at = begin = 0
         for n in range(count - 1):
             pack(buffer, at, middle, psn | ACK_REQUEST if psn & mask == mask else psn)
             end = at + 12 + mtu
-            view[at + 12 : end] = data[n * mtu : n * mtu + mtu]
-            pack_icrc(buffer, end, crc(view[at:end], seed ^ idents[n]))
+            view[at + 12 : end] = data[begin : begin + mtu]
+            pack_icrc(buffer, end, crc(bodies[n], seed ^ idents[n]))
             at = end + 4
+            begin += mtu
             psn = psn + 1 & PSN_MASK
         rest = data[(count - 1) * mtu :]
         ask = every and (last != middle or psn & mask == mask)
@@ -103,3 +106,8 @@ class Assembler:
         pack_icrc(buffer, end, crc(view[at:end], path.seeds[end + 4 - at] ^ idents[count - 1]))
         self._send(path, view[: end + 4], segment)
         return end + 4
+
+    def _lay_out(self, mtu: int) -> list[memoryview]:
+        segment = mtu + 16
+        bodies = self._bodies[mtu] = [self._view[n * segment : (n + 1) * segment - 4] for n in range(most(mtu))]
+        return bodies

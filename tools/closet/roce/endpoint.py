@@ -23,11 +23,11 @@ from closet.roce.wire import PSN_MASK
 from closet.roce.work import Work
 
 NEVER = float("inf")
-RECEIVES = 16
+RECEIVES = 32
 """Packets or super-packets that are taken before something is sent."""
 SENDS = 4
 """Sends before something is taken."""
-AWAKE = 100e-6
+AWAKE = 300e-6
 """Seconds to look again without sleeping once nothing more comes: to be woken takes as long as a round trip."""
 
 

@@ -16,6 +16,8 @@ from closet.roce.wire import ACK_REQUEST, BTH, ICRC, P_KEY, PSN_MASK, UDP_PORT, 
 IPV4 = Struct(">BBHHHxB2x4s4s2xHH2x")
 """IPv4 and UDP header: version and IHL, ToS, length, identification, fragment, protocol, source, destination;
 destination port, length. What is left out a router may change, or it is in the flow."""
+ONE = Struct(">BBHHHxB2x12sH2xQI")
+"""The same of a packet that continues a run, with its BTH: source, destination and both ports are one piece."""
 FLOW = slice(12, 22)
 """Where source, destination and source port are."""
 SHORTEST = 16
@@ -46,9 +48,11 @@ class Run:
         asked: bits of all the BTHs' last words: whether one asked for an acknowledgement.
     """
 
-    __slots__ = ("asked", "at", "memory", "psn", "qp", "seeds", "segment", "word")
+    __slots__ = ("_like", "asked", "at", "memory", "psn", "qp", "seeds", "segment", "word")
 
-    def __init__(self, qp: QueuePair, word: int, psn: int, memory: memoryview, seeds: Seeds, segment: int) -> None:
+    def __init__(
+        self, qp: QueuePair, word: int, psn: int, memory: memoryview, seeds: Seeds, segment: int, flow: bytes
+    ) -> None:
         self.qp = qp
         self.word = word
         self.psn = psn
@@ -57,6 +61,30 @@ class Run:
         self.segment = segment
         self.at = 0
         self.asked = 0
+        ports = flow + UDP_PORT.to_bytes(2, "big")
+        self._like = 0x45, 28 + segment, DONT_FRAGMENT, 17, ports, 8 + segment, word
+
+    def one(self, view: memoryview) -> int:
+        """Take an IPv4 packet if it continues the run; returns its ECN, or -1 if it was not taken."""
+        version, tos, length, number, fragment, protocol, flow, udp, word, last = ONE.unpack_from(view)
+        psn, at, size = self.psn, self.at, self.segment - 16
+        if (
+            (version, length, fragment, protocol, flow, udp, word) != self._like
+            or last & PSN_MASK != psn
+            or number >= IDENTS
+            or length > len(view)
+            or at + size > len(self.memory)
+        ):
+            return -1
+        tail = length - 4
+        if crc32(view[28:tail], self.seeds[self.segment] ^ IDENT[number]) != ICRC.unpack_from(view, tail)[0]:
+            return -1
+        self.memory[at : at + size] = view[40:tail]
+        self.at = at + size
+        self.asked |= last
+        self.psn = psn + 1 & PSN_MASK
+        ecn: int = tos & 3
+        return ecn
 
     def take(self, view: memoryview, at: int, number: int) -> int:
         """Take what continues the run, from `at` on; returns where something else begins.
@@ -120,7 +148,12 @@ class Inlet:
         if len(view) < IPV4.size + SHORTEST:
             self.drops.malformed += 1
             return
-        version, tos, length, number, fragment, protocol, source, target, dport, udp = IPV4.unpack_from(view)
+        run = self._run
+        if run is not None and not segment and (ecn := run.one(view)) >= 0:
+            if ecn == CE:
+                run.qp.marked(1, now)
+            return
+        version, tos, length, number, fragment, protocol, _, target, dport, udp = IPV4.unpack_from(view)
         if (
             length > len(view)
             or udp != length - 20
@@ -138,14 +171,13 @@ class Inlet:
             seeds = self._remember(flow)
         segment = segment or length - 28
         view, at = view[28:length], 0
-        run = self._run
         if run is not None and run.seeds is seeds and run.segment == segment:
             at = run.take(view, at, number)
             if tos & 3 == CE:
                 run.qp.marked(at // segment, now)
         if at < length - 28:
             self.flush(now)
-            self._walk(view, at, segment, (seeds, number), (source, tos & 3 == CE), now)
+            self._walk(view, at, segment, (seeds, number), (flow, tos & 3 == CE), now)
 
     def flush(self, now: float) -> None:
         """Let queue pairs know of all that was taken; to be called when nothing more comes at once."""
@@ -164,7 +196,7 @@ class Inlet:
     ) -> None:
         """Take packets one behind the other, and where a run begins, all of it."""
         seeds, first = icrc
-        source, marked = how
+        flow, marked = how
         while at < len(view):
             self.flush(now)
             to = min(at + segment, len(view))
@@ -174,12 +206,12 @@ class Inlet:
             number = first + at // segment
             word, psn = BTH.unpack_from(view, at)
             qp = self._qps.get(word & 0xFFFFFF)
-            if qp is not None and qp.source != source:
+            if qp is not None and qp.source != flow[:4]:
                 qp = None
             before = at
             memory = qp.stream(word, psn & PSN_MASK) if qp is not None and segment == qp.path.mtu + 16 else None
             if qp is not None and memory is not None:
-                self._run = Run(qp, word, psn & PSN_MASK, memory, seeds, segment)
+                self._run = Run(qp, word, psn & PSN_MASK, memory, seeds, segment, flow)
                 at = self._run.take(view, at, number)
             if at == before:
                 taken = self._one(qp, view[at:to], seeds[to - at], number & 0xFFFF, now)

@@ -23,11 +23,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.own_labs)
 
 
-@pytest.fixture
-def settled(lab: Lab) -> Iterator[Callable[[], None]]:
-    """For tests that change the fabric: afterwards it must be as it was, or the test is at fault."""
+@pytest.fixture(scope="session")
+def clean(lab: Lab) -> None:
+    """The lab is as planned when the first test comes to it; whoever changes it leaves it so (see `settled`)."""
     changes.wait_until_clean(lab)
-    yield lambda: changes.wait_until_clean(lab)
+
+
+@pytest.fixture
+def settled(lab: Lab, clean: None) -> Iterator[None]:
+    """For tests that change the fabric: afterwards it must be as it was, or the test is at fault."""
+    yield
     changes.wait_until_clean(lab)
 
 

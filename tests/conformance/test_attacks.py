@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -62,29 +64,47 @@ APPLIES_TO_UNDERLAY = {
 }
 
 
-def make(lab: Lab, name: str) -> Result:
-    result = run_one(lab.fabric, lab.nodes, ATTACKS[name].check)
-    assert not result.error
-    return result
+@dataclass(frozen=True)
+class Range:
+    """A lab that is attacked. What an attack sends is worked out once: that takes longer than sending it."""
+
+    lab: Lab
+    attempts: dict[str, list[Any]] = field(default_factory=dict)
+
+    def tries(self, name: str) -> list[Any]:
+        if name not in self.attempts:
+            self.attempts[name] = ATTACKS[name].check.expect(self.lab.fabric)
+        return self.attempts[name]
+
+    def run(self, name: str) -> Result:
+        return run_one(self.lab.fabric, self.lab.nodes, replace(ATTACKS[name].check, expect=lambda _: self.tries(name)))
+
+    def make(self, name: str) -> Result:
+        result = self.run(name)
+        assert not result.error
+        return result
+
+    def assert_fails(self, name: str) -> None:
+        assert [str(f) for f in self.make(name).findings] == []
+
+    def applies(self, name: str, mutation: Mutation) -> bool:
+        """Whether a fabric has what is attacked, and what a mutation takes away."""
+        everybody = attackers(self.lab.fabric)
+        if mutation in NEED_TENANTS and not everybody[0].in_tenant:
+            return False
+        if mutation in APPLIES_TO_UNDERLAY and all(a.in_tenant for a in everybody):
+            return False
+        return bool(self.tries(name))
 
 
-def applies(lab: Lab, name: str, mutation: Mutation) -> bool:
-    """Whether a fabric has what is attacked, and what a mutation takes away."""
-    everybody = attackers(lab.fabric)
-    if mutation in NEED_TENANTS and not everybody[0].in_tenant:
-        return False
-    if mutation in APPLIES_TO_UNDERLAY and all(a.in_tenant for a in everybody):
-        return False
-    return bool(ATTACKS[name].check.expect(lab.fabric))
-
-
-def assert_fails(lab: Lab, name: str) -> None:
-    assert [str(f) for f in make(lab, name).findings] == []
+@pytest.fixture(scope="session")
+def range_(lab: Lab) -> Range:
+    return Range(lab)
 
 
 @pytest.mark.parametrize("name", list(ATTACKS))
-def test_attack_fails(lab: Lab, name: str) -> None:
-    assert_fails(lab, name)
+def test_attack_fails(range_: Range, name: str) -> None:
+    range_.assert_fails(name)
 
 
 def test_every_attack_has_a_mutation() -> None:
@@ -93,36 +113,36 @@ def test_every_attack_has_a_mutation() -> None:
 
 @pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize(("name", "mutation"), MUTATIONS, ids=lambda x: getattr(x, "__name__", x))
-def test_attack_succeeds_without_protection(lab: Lab, name: str, mutation: Mutation) -> None:
-    if not applies(lab, name, mutation):  # then there is nothing to succeed at
+def test_attack_succeeds_without_protection(lab: Lab, range_: Range, name: str, mutation: Mutation) -> None:
+    if not range_.applies(name, mutation):  # then there is nothing to succeed at
         assert not lab.fabric.tenants or lab.fabric.host_routes != "default"
         return
     with mutation(lab):
-        assert make(lab, name).findings
+        assert range_.make(name).findings
     if name not in ANNOUNCEMENTS:  # of those, the checks say whether all is as it was
-        assert_fails(lab, name)
+        range_.assert_fails(name)
 
 
 @pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize(("name", "mutation"), SECOND_FENCES)
-def test_attack_fails_at_the_second_fence(lab: Lab, name: str, mutation: Mutation) -> None:
+def test_attack_fails_at_the_second_fence(lab: Lab, range_: Range, name: str, mutation: Mutation) -> None:
     with mutation(lab):
-        assert_fails(lab, name)
+        range_.assert_fails(name)
 
 
 @pytest.mark.usefixtures("settled")
-def test_an_attack_that_did_not_leave_its_host_proves_nothing(lab: Lab) -> None:
+def test_an_attack_that_did_not_leave_its_host_proves_nothing(lab: Lab, range_: Range) -> None:
     a = mutations.one(lab)
     cable = next(k for k in lab.fabric.links if (k.b, k.b_port) == (a.host.name, a.port.name))
     with changes.link_down(lab, cable, lower=True):
-        result = run_one(lab.fabric, lab.nodes, ATTACKS["ipv6"].check)
+        result = range_.run("ipv6")
     assert a.door.name in result.error or a.port.name in result.error
     assert not result.passed
 
 
-def test_an_attack_whose_twin_does_not_arrive_proves_nothing(lab: Lab) -> None:
+def test_an_attack_whose_twin_does_not_arrive_proves_nothing(lab: Lab, range_: Range) -> None:
     a = mutations.one(lab)
     with mutations.nobody_heard(lab, a):
-        result = run_one(lab.fabric, lab.nodes, ATTACKS["source"].check)
+        result = range_.run("source")
     assert "nothing is proven" in result.error
     assert not result.passed

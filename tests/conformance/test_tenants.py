@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from closet.lab import Lab
-from closet.plan import Node, Peering, Role, Tenant
+from closet.plan import Node, Peering, Tenant
 from closet.records import Finding
 from closet.render.frr import PEERING_GATEWAYS
 from closet.render.vrf import nft_file, peering_macs
@@ -27,14 +27,19 @@ def with_tenants(lab: Lab) -> None:
 
 
 def two(lab: Lab) -> tuple[Node, Tenant, Tenant]:
-    """A leaf where two tenants with addresses of their own have hosts, and which do not peer."""
-    for leaf in lab.fabric.role(Role.LEAF):
-        there = [t for t in lab.fabric.vrfs(leaf) if leaf.name in t.homes and len(t.homes) > 1]
-        for a in there:
-            for b in there:
-                if a is not b and lab.fabric.peering(a.name, b.name) is None:
-                    return leaf, a, b
-    raise AssertionError("no leaf with hosts of two tenants that must not meet")
+    """A leaf with hosts of a tenant that has some elsewhere, too; and another tenant with hosts elsewhere.
+
+    Such as do not peer, if there are any: then nothing of the other is where the first is.
+    """
+    found = [
+        (lab.fabric.peering(a.name, b.name) is not None, lab.fabric[leaf], a, b)
+        for a in lab.fabric.tenants.values()
+        for leaf in a.homes
+        for b in lab.fabric.tenants.values()
+        if a is not b and len(a.homes) > 1 and set(b.homes) - {leaf}
+    ]
+    assert found, "no tenant with hosts on several leaves beside another"
+    return min(found, key=lambda f: f[0])[1:]
 
 
 def instance(leaf: Node, tenant: Tenant) -> list[str]:

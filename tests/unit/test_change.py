@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 
 from closet.change.delta import HOLD, RELEASE, delta
 from closet.change.refuse import refuse_moved_nics, refuse_others
+from closet.change.scope import scope
 from closet.change.step import rising, steps, way_back
 from closet.change.tell import changes
 from closet.errors import UsageError
+from closet.expect import expected_knocks, expected_matrix, expected_spread, expected_tables
 from closet.intent import loads
 from closet.observe.frr import config_paths
 from closet.plan import plan
 from closet.render import render_node
+from closet.runtime.boot import phases
 
 TENANTS = (Path(__file__).parents[2] / "topologies" / "tenants.yaml").read_text()
 GOLD = TENANTS.replace(
@@ -104,15 +107,15 @@ def parts(found):
     return (found.leave, found.drop, found.forget, found.arrive)
 
 
-def walk(old, new, name, runs=None):
+def walk(old, new, name):
     """Have the model take a node's step; what it runs at the end."""
     step = steps(old, new, [name]).get(name)
-    frr = Frr(config_paths(render_node(old, old[name])["frr.conf"]) if runs is None else runs)
-    if step is not None and not step.restart:
+    frr = Frr(config_paths(render_node(old, old[name])["frr.conf"]))
+    if step is not None:
         frr.known = {p for p in config_paths(step.after["frr.conf"]) if p[-1].startswith("no ")}
         for part in parts(step.delta):
             frr.say(part)
-    return set(frr.paths), step
+    return set(frr.paths)
 
 
 @st.composite
@@ -138,17 +141,13 @@ def tenancies(draw):
 @given(old=tenancies(), new=tenancies())
 def test_frr_ends_with_the_new_configuration(old, new):
     for name in new.nodes:
-        runs, step = walk(old, new, name)
-        if step is None or not step.restart:
-            assert runs == set(config_paths(render_node(new, new[name])["frr.conf"])), name
+        assert walk(old, new, name) == set(config_paths(render_node(new, new[name])["frr.conf"])), name
 
 
 @given(old=tenancies(), new=tenancies(), at=st.integers(0, 4))
 def test_the_way_back_is_found_from_anywhere(old, new, at):
     """FRR has taken some of the parts of a step when the rest fails; back it goes to what it ran before."""
     for name, step in steps(old, new).items():
-        if step.restart:
-            continue
         frr = Frr(config_paths(step.before["frr.conf"]))
         frr.known = {p for f in (step.before, step.after) for p in config_paths(f["frr.conf"]) if p[-1][:3] == "no "}
         for part in parts(step.delta)[:at]:
@@ -181,6 +180,23 @@ def test_only_devices_of_the_tenant_change():
     assert {(n.name, p.name) for n in part for p in n.ports} == {
         ("leaf1", "eth8"), ("h1-6", "eth1"), ("leaf4", "eth8"), ("h4-6", "eth1"),
     }  # fmt: skip
+
+
+def test_what_changed_is_proven_anew():
+    """Gold against everybody, and those beside it among one another; of the rest, what each switch says of it."""
+    old, new = plan(loads(TENANTS)), plan(loads(GOLD))
+    covers = scope(old, new, steps(old, new)).covers
+    fibs, probes, knocks, fans = (
+        expect(new) for expect in (expected_tables, expected_matrix, expected_knocks, expected_spread)
+    )
+    assert {n for n in fibs if covers(n)} == {n.name for n in new.switches} | {"h1-6", "h4-6", "h4-5"}
+    pairs = {(p.source.host, p.target.host) for p in probes if covers(p)}
+    moved = {"h1-6", "h4-6", "h4-5"}
+    beside = {f"h{leaf}-{n}" for leaf in (1, 4) for n in range(1, 7)}
+    for a, b in {(p.source.host, p.target.host) for p in probes}:
+        assert ((a, b) in pairs) == bool({a, b} & moved or {a, b} <= beside)
+    assert {k.host for k in knocks if covers(k)} <= beside
+    assert {f.vrf for f in fans if covers(f)} == {"gold", "services"} & {f.vrf for f in fans}
 
 
 def test_a_filter_is_looked_at_when_all_of_it_is_there():
@@ -216,11 +232,13 @@ def test_a_filter_is_replaced_in_one_transaction():
     assert (step.rewire.leave(), step.rewire.arrive(new), parts(step.delta)) == ("", "", ([], [], [], []))
 
 
-def test_the_first_tenant_restarts_the_leaves():
+def test_a_leaf_without_tenants_starts_so_that_it_can_get_some():
+    """The first tenant and the last change what FRR runs, and nothing that its daemons learn at their start."""
     without = plan(loads("name: a\nspines: 2\nleaves: 2\nhosts: {per_leaf: 2}\n"))
     with_one = plan(loads("name: a\nspines: 2\nleaves: 2\nhosts: {per_leaf: 2}\ntenants: {red: {hosts: [h1-1]}}\n"))
-    assert [n for n, s in steps(without, with_one).items() if s.restart] == ["leaf1", "leaf2"]
-    assert [n for n, s in steps(with_one, without).items() if s.restart] == ["leaf1", "leaf2"]
+    for leaf in ("leaf1", "leaf2"):
+        assert phases(without, without[leaf]) == phases(with_one, with_one[leaf])
+        assert render_node(without, without[leaf])["daemons"] == render_node(with_one, with_one[leaf])["daemons"]
 
 
 @pytest.mark.parametrize(
@@ -282,7 +300,7 @@ def test_another_tenant_leaves_guests_alone():
 
 def test_the_difference_in_words():
     old, new = plan(loads(TENANTS)), plan(loads(GOLD))
-    assert changes(old, new, steps(old, new)) == [
+    assert changes(old, new) == [
         "+ tenant gold, VNI 11803089: 2 hosts on leaf1 leaf4",
         "+ peering gold and services",
         "~ h1-6: from the underlay to gold, 10.0.0.6 becomes 10.99.0.1",

@@ -139,7 +139,7 @@ def test_a_session_is_in_order_only_if_routes_pass(recorded):
     summary, bfd = answers["bgpd: show bgp ipv4 unicast summary json"], answers["bfdd: show bfd peers json"]
     summary["peers"]["eth1"]["peerState"] = "Policy"
     summary["peers"]["eth2"]["state"] = "Idle (PfxCt)"
-    found = frr.parse_sessions(summary, bfd[:1], numbered=False)
+    found = frr.parse_sessions(summary, [p for p in bfd if p["interface"] == "eth3"], numbered=False)
     assert {name: (s.state, s.bfd) for name, s in found.items()} == {
         "eth1": ("Policy", "down"),
         "eth2": ("Idle (PfxCt)", "down"),

@@ -34,6 +34,7 @@ class Speaker:
     heard: dict[str, dict[IPv4Network, tuple[int, ...]]] = field(default_factory=dict)
 
     def __post_init__(self):
+        self.conf = re.sub(r" address-family l2vpn evpn\n(?:  .+\n)* exit-address-family\n", "", self.conf)
         (self.asn,) = (int(asn) for asn in self._all(r"router bgp (\d+)"))
         self.networks = {IPv4Network(n) for n in self._all(r"network (\S+)")}
         self.summary = next((IPv4Network(n) for n in self._all(r"aggregate-address (\S+) summary-only")), None)

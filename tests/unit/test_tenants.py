@@ -356,7 +356,8 @@ def test_evpn_routes_and_vnis():
     assert len(routes["leaf1"]) == 8
     assert expected_l3vnis(made)["leaf2"]["blue"] == L3Vni(12, "Up", "vx12", "br12", "02:c2:00:04:00:00")
     assert set(expected_l3vnis(made)) == {"leaf1", "leaf2"}
-    assert expected_type5(fabric(BASE)) == expected_l3vnis(fabric(BASE)) == {}
+    assert set(expected_type5(fabric(BASE)).values()) == {frozenset()}
+    assert expected_l3vnis(fabric(BASE)) == {}
 
 
 def said(check: str, *args: object) -> list[str]:

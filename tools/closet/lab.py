@@ -21,7 +21,7 @@ from closet.runtime.processes import born
 from closet.runtime.protocol import Build
 from closet.runtime.state import CHANGING, INTENT, LabFolder, LabState, write_atomically
 from closet.signals import uninterrupted
-from closet.suite import Result, run, select
+from closet.suite import Result, Which, run, select
 from closet.takedown import find, is_there, remove
 
 
@@ -73,9 +73,9 @@ class Lab:
             )
         return self.nodes[node]
 
-    def check(self, *names: str) -> list[Result]:
-        """Run the checks of these names, or all of them."""
-        return run(self.fabric, self.nodes, select(names))
+    def check(self, *names: str, which: Which | None = None) -> list[Result]:
+        """Run the checks of these names, or all of them; with `which`, these claims of theirs only."""
+        return run(self.fabric, self.nodes, select(names), which)
 
     def alive(self) -> bool:
         """Whether every node's first process runs."""
@@ -153,12 +153,17 @@ def up(intent: Intent, *, runtime: str = "auto", name: str | None = None, progre
         return lab
 
 
-def prove(lab: Lab, seconds: float = 15.0, names: Iterable[str] = ()) -> list[Result]:
-    """Run checks (all, or those of these names), and those with findings again until none is left or time is over."""
+def prove(lab: Lab, seconds: float = 15.0, names: Iterable[str] = (), which: Which | None = None) -> list[Result]:
+    """Run checks, and those with findings again until none is left or time is over.
+
+    Args:
+        names: those of these names; default: all.
+        which: these claims of theirs only.
+    """
     deadline = time.monotonic() + seconds
-    results = {r.check: r for r in lab.check(*names)}
+    results = {r.check: r for r in lab.check(*names, which=which)}
     while (failed := [r.check for r in results.values() if not r.passed]) and time.monotonic() < deadline:
-        results |= {r.check: r for r in lab.check(*failed)}
+        results |= {r.check: r for r in lab.check(*failed, which=which)}
     return list(results.values())
 
 

@@ -107,8 +107,9 @@ def _microvms() -> Capability:
 
 def _rootfs() -> Capability:
     path = rootfs.cached()
-    follows = "all nodes share it" if path else "the first `closet up` builds it, in about 20 s"
-    return Capability("root filesystem", path is not None, str(path or "not built"), follows)
+    return Capability(
+        "root filesystem", path is not None, str(path or "not built"), "the first `closet up` builds it, in about 20 s"
+    )
 
 
 def _size() -> Capability:
@@ -127,8 +128,7 @@ def _try(action: Callable[[], object]) -> str:
         finally:
             os.close(fd)
     except Exception as e:
-        # pyroute2's errors carry a number, then what it means.
-        return str(e.args[1] if len(e.args) > 1 else e) or type(e).__name__
+        return str(e) or type(e).__name__
     return ""
 
 
@@ -164,7 +164,7 @@ KERNEL: tuple[tuple[str, Callable[[], object], str, str, str, bool], ...] = (
     ("hash seed", _seed, "tiers do not polarise", "tiers choose alike", "Linux 6.11 or newer", True),
     ("VXLAN", _link("vxlan", vxlan_id=1), "EVPN tenants", "no EVPN tenants", "CONFIG_VXLAN", False),
     ("VRF", _link("vrf", vrf_table=10), "VRFs as devices", "VRFs as network namespaces", "CONFIG_NET_VRF", False),
-    ("netem", _netem, "delay and loss by netem", "no delay; loss by nftables", "CONFIG_NET_SCH_NETEM", False),
+    ("netem", _netem, "delay and loss by netem", "loss by eBPF only", "CONFIG_NET_SCH_NETEM", False),
     ("Soft-RoCE", _soft_roce, "RDMA in each host", "RDMA hosts are microVMs", "Linux 7.1 or newer, rdma_rxe", False),
 )
 """(name, probe, what follows if it works, if it does not, how to get it, needed)."""

@@ -194,6 +194,26 @@ class Probe:
         return f"{self.protocol} to {self.target} {self.target.address} ({self.between})"
 
 
+def about(key: object) -> frozenset[str]:
+    """The nodes where a claim is looked at, by the key it has in what its check expects.
+
+    Raises:
+        TypeError: no check has keys of this kind.
+    """
+    match key:
+        case str():
+            return frozenset({key})
+        case Fan():
+            return frozenset({key.node})
+        case Knock():
+            return frozenset({key.host})
+        case Probe():
+            return frozenset({key.source.host, key.target.host})
+        case Endpoint() as a, Endpoint() as b:
+            return frozenset({a.host, b.host})
+    raise TypeError(f"{key!r} is no claim's key")
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a probe.

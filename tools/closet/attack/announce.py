@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -13,12 +13,12 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 from closet.attack.attacker import Attacker, attackers
 from closet.attack.registry import attack
 from closet.attack.source import spoofed
-from closet.check import CHECKS, Check
+from closet.check import CHECKS
 from closet.errors import ProbeError
 from closet.expect.sessions import neighbour_key
 from closet.observe.vty import ask, ask_json
 from closet.plan import DEFAULT_VRF, Fabric, Node
-from closet.records import Finding
+from closet.records import Finding, about
 from closet.runtime.node import LiveNode
 from closet.suite import run_one
 
@@ -59,6 +59,7 @@ def announce(
         ProbeError: a leaf did not hear all of it, so nothing is proven; or a check could not look.
     """
     hosts = [t.attacker for t in tries]
+    own = {a.host.name for a in hosts}
     found: list[str] = []
     heard = {t: _heard(fabric, nodes, t.attacker) for t in tries}
     lost = {a.leaf.name: _lost(fabric, nodes, a.leaf) for a in hosts}
@@ -68,15 +69,15 @@ def announce(
         for t in tries:
             _wait_until_heard(fabric, nodes, t, heard[t])
         for name in WITNESSES:
-            result = run_one(fabric, nodes, _of_others(CHECKS[name], hosts))
+            result = run_one(fabric, nodes, CHECKS[name], lambda key: not own & about(key))
             if result.error:
                 raise ProbeError(f"{name}: {result.error}")
             its = [f"{name}: {f}" for f in result.findings if not any(concerns(f, a) for a in hosts)]
             found += [*its[:MOST], *([f"{name}: and {len(its) - MOST} more"] if len(its) > MOST else [])]
-        own = {(a.leaf.name, neighbour_key(fabric, a.leaf.name, a.door.name)) for a in hosts}
+        ends = {(a.leaf.name, neighbour_key(fabric, a.leaf.name, a.door.name)) for a in hosts}
         for leaf, before in lost.items():
             for neighbour, count in _lost(fabric, nodes, fabric[leaf]).items():
-                if count != before.get(neighbour, count) and (leaf, neighbour) not in own:
+                if count != before.get(neighbour, count) and (leaf, neighbour) not in ends:
                     found.append(f"{leaf}: BGP {neighbour}: lost {count - before[neighbour]} times")
     return attribute(tries, found)
 
@@ -93,18 +94,6 @@ def attribute(tries: Sequence[Announcement], found: Iterable[str]) -> dict[Annou
         for t in dict.fromkeys(named or tries):
             its[t].append(finding)
     return its
-
-
-def _of_others(check: Check, hosts: Sequence[Attacker]) -> Check:
-    """A check of all nodes, or all pairs, but the attackers."""
-    own, expect = {a.host.name for a in hosts}, check.expect
-
-    def of_others(fabric: Fabric) -> dict[Any, Any]:
-        return {
-            k: v for k, v in expect(fabric).items() if not own & ({k} if isinstance(k, str) else {e.host for e in k})
-        }
-
-    return replace(check, expect=of_others)
 
 
 def concerns(finding: Finding, a: Attacker) -> bool:

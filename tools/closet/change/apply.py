@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from closet.change.move import move, write_files
+from closet.change.move import move, runs, write_files
 from closet.change.refuse import refuse_moved_nics, refuse_others
+from closet.change.scope import scope
 from closet.change.step import Step, rising, steps, way_back
 from closet.converge import Convergence
 from closet.errors import ClosetError, RuntimeFault, UsageError
@@ -38,7 +39,7 @@ class Applied:
     """What an `apply` did.
 
     Attributes:
-        lab: as it is now, with the results of the checks that proved it.
+        lab: as it is now, with the results of the checks that proved what had changed.
         before: the plan it had.
         steps: node → what it did; empty where nothing differs.
     """
@@ -49,7 +50,7 @@ class Applied:
 
 
 def apply(intent: Intent, *, name: str | None = None, progress: Progress | None = None) -> Applied:
-    """Bring a running lab to another intent, and prove it.
+    """Bring a running lab to another intent, and prove all that could be another by it (see `scope`).
 
     What goes wrong is taken back: then the lab is as it was, or the error says which devices are not, and how.
 
@@ -82,7 +83,7 @@ def apply(intent: Intent, *, name: str | None = None, progress: Progress | None 
         lab.state.phase, lab.state.digest = "running", hashlib.sha256(text.encode()).hexdigest()
         folder.write(lab.state)
         if todo:
-            lab.results = prove(lab)
+            lab.results = prove(lab, which=scope(old, new, todo).covers)
             progress.mark("proven")
         return Applied(lab, old, todo)
 
@@ -137,7 +138,7 @@ def _take_back(lab: Lab, new: Fabric, todo: Mapping[str, Step], why: str) -> str
     for name, step in todo.items():
         node = lab.nodes[name]
         try:
-            back[name] = way_back(step, old, new, _runs(node, new))
+            back[name] = way_back(step, old, new, runs(node, new))
             if not _move_back(node, back[name], old):
                 anew.append(name)
         except (ClosetError, OSError) as e:
@@ -155,10 +156,6 @@ def _take_back(lab: Lab, new: Fabric, todo: Mapping[str, Step], why: str) -> str
     lab.state.phase = "running"
     lab.folder.write(lab.state)
     return "taken back, it is as it was" + (f" (FRR was started anew on {', '.join(anew)})" if anew else "")
-
-
-def _runs(node: LiveNode, fabric: Fabric) -> list[tuple[str, ...]]:
-    return sorted(tuple(line.split(" / ")) for line in frr.running_config(node, fabric))
 
 
 def _move_back(node: LiveNode, step: Step, old: Fabric) -> bool:

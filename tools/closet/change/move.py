@@ -5,12 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path as Folder
 
-from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import (
+    RetryCallState,
+    RetryError,
+    Retrying,
+    retry_if_exception_message,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_fixed,
+)
 
+from closet.change.delta import Path, delta
 from closet.change.step import Step
 from closet.errors import ProbeError, RuntimeFault
+from closet.observe import frr
+from closet.observe.frr import config_paths
 from closet.observe.vty import ask
 from closet.plan import Fabric
 from closet.render import Files
@@ -26,6 +37,8 @@ NOWHERE = "192.0.2.255/32"
 QUEUE_LENGTHS = (1001, 1000)
 """Packets; the second is what a veth has from the kernel. Any change of a port makes zebra tell of it."""
 DAEMONS = "mgmtd zebra bgpd bfdd staticd"
+LOCKED = "could not lock running DS"
+"""What vtysh says while mgmtd brings a daemon up to date (FRR mgmtd/mgmt_txn.c: mgmt_txn_notify_be_adapter_conn)."""
 
 
 def move(live: LiveNode, step: Step, new: Fabric, *, restart: bool = False) -> None:
@@ -38,7 +51,6 @@ def move(live: LiveNode, step: Step, new: Fabric, *, restart: bool = False) -> N
         RuntimeFault, ProbeError: something was refused, or took too long.
     """
     write_files(live.folder / "frr", step.before, step.after)
-    restart = restart or step.restart
     if not restart:
         _configure(live, step.delta.leave)
         if step.delta.drop:
@@ -48,17 +60,15 @@ def move(live: LiveNode, step: Step, new: Fabric, *, restart: bool = False) -> N
         _forget(live, vrf, running=not restart)
     if step.delta.forget and not restart:
         _soon(lambda: _configure(live, step.delta.forget))
-    _script(live, step.after["vrfs.sh"] if step.restart and "vrfs.sh" in step.after else step.rewire.arrive(new))
+    _script(live, step.rewire.arrive(new))
     _script(live, step.rewire.reload())
     if restart:
-        if "vrfs.sh" not in step.after:
-            live.run("rm", "-rf", "/run/netns")
         restart_daemons(live, new)
         return
     _staticd(live, step, new)
     for tenant in step.rewire.make:
         _soon(lambda vrf=tenant.name: _knows(live, vrf))  # type: ignore[misc]
-    _configure(live, step.delta.arrive)
+    _arrive(live, step, new)
     for vrf, port in step.delta.statics:
         _nudge(live, vrf, port)
 
@@ -74,7 +84,7 @@ def _nudge(live: LiveNode, vrf: str, port: str) -> None:
         live.run("ip", *where, "link", "set", port, "txqueuelen", str(length))
 
 
-def write_files(folder: Path, before: Files, after: Files) -> None:
+def write_files(folder: Folder, before: Files, after: Files) -> None:
     """Put a node's files in place of those it had."""
     for name in before.keys() - after.keys():
         (folder / name).unlink(missing_ok=True)
@@ -86,6 +96,35 @@ def write_files(folder: Path, before: Files, after: Files) -> None:
 def _configure(live: LiveNode, lines: list[str]) -> None:
     if lines:
         live.vtysh("configure terminal", *lines)
+
+
+def _arrive(live: LiveNode, step: Step, new: Fabric) -> None:
+    """Say what comes. Where mgmtd is busy with a daemon that has just started, go on from where FRR is by then."""
+    todo = step.delta
+
+    def say() -> None:
+        _configure(live, todo.arrive)
+
+    def go_on(_: RetryCallState) -> None:
+        nonlocal todo
+        todo = delta(runs(live, new), config_paths(step.after["frr.conf"]))
+
+    Retrying(
+        stop=stop_after_delay(PATIENCE),
+        wait=wait_fixed(0.03),
+        retry=retry_if_exception_message(match=f".*{LOCKED}"),
+        before_sleep=go_on,
+        reraise=True,
+    )(say)
+
+
+def runs(live: LiveNode, fabric: Fabric) -> list[Path]:
+    """The configuration FRR runs.
+
+    Raises:
+        ProbeError: a daemon does not answer.
+    """
+    return sorted(tuple(line.split(" / ")) for line in frr.running_config(live, fabric))
 
 
 def _script(live: LiveNode, text: str) -> None:

@@ -10,7 +10,6 @@ from closet.observe.frr import config_paths
 from closet.plan import Fabric, Node
 from closet.render import Files, render_node
 from closet.render.rewire import Rewire, rewire
-from closet.render.vrf import takes_vrfs
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +20,6 @@ class Step:
         before, after: its files.
         rewire: what changes in its kernel.
         delta: the lines to tell FRR.
-        restart: FRR starts anew, since its daemons learn only at their start how VRFs are made.
     """
 
     node: Node
@@ -29,7 +27,6 @@ class Step:
     after: Files
     rewire: Rewire
     delta: Delta
-    restart: bool = False
 
     def __bool__(self) -> bool:
         return self.before != self.after or bool(self.rewire.ports)
@@ -66,7 +63,6 @@ def _made(
         after=files[1],
         rewire=wires,
         delta=delta(runs, config_paths(files[1]["frr.conf"]), reborn),
-        restart=takes_vrfs(old, old[name]) != takes_vrfs(new, new[name]),
     )
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from closet.change.step import Step
 from closet.plan import DEFAULT_VRF, Fabric, Node, Peering, Tenant
 
 
-def changes(old: Fabric, new: Fabric, steps: Mapping[str, Step]) -> list[str]:
+def changes(old: Fabric, new: Fabric) -> list[str]:
     """What differs between two plans of one fabric: tenants, peerings, and the hosts that move."""
-    return [*_tenants(old, new), *_peerings(old, new), *_hosts(old, new), *_restarts(steps)]
+    return [*_tenants(old, new), *_peerings(old, new), *_hosts(old, new)]
 
 
 def _tenants(old: Fabric, new: Fabric) -> Iterator[str]:
@@ -59,9 +58,3 @@ def _moved(was: Node, host: Node) -> str:
 
 def _vrf(name: str) -> str:
     return "the underlay" if name == DEFAULT_VRF else name
-
-
-def _restarts(steps: Mapping[str, Step]) -> Iterator[str]:
-    anew = [name for name, step in steps.items() if step.restart]
-    if anew:
-        yield f"! FRR started anew on {' '.join(anew)}: their hosts lost packets (the first or last tenant of a fabric)"

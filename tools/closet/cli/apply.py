@@ -48,7 +48,7 @@ def _screen(done: Applied, timings: dict[str, float]) -> None:
         click.echo(f"{lab.name}: runs already as given, {lab.fabric.summary()}: nothing to do")
         return
     click.echo(f"{lab.name}: {len(done.steps)} of {len(lab.nodes)} devices changed")
-    for line in changes(done.before, lab.fabric, done.steps):
+    for line in changes(done.before, lab.fabric):
         click.echo(f"  {line}")
     shown = "  ".join(f"{phase} {timings[phase]:.2f} s" for phase in PHASES)
     click.echo(f"{shown}: {verdict(lab.results)}")
@@ -59,7 +59,7 @@ def _screen(done: Applied, timings: dict[str, float]) -> None:
 def _data(done: Applied, timings: dict[str, float]) -> dict[str, object]:
     return {
         "name": done.lab.name,
-        "changes": changes(done.before, done.lab.fabric, done.steps),
+        "changes": changes(done.before, done.lab.fabric),
         "devices": list(done.steps),
         "timings": timings,
         "results": [asdict(r) for r in done.lab.results],

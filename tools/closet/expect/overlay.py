@@ -29,12 +29,7 @@ def expected_tables(fabric: Fabric, down: Container[Link] = ()) -> dict[str, Tab
 
 
 def expected_type5(fabric: Fabric, down: Container[Link] = ()) -> dict[str, frozenset[Type5]]:
-    """Switch → the EVPN routes it must hold: every leaf's, where its VTEP can be reached from there.
-
-    Empty without tenants: then nobody speaks EVPN.
-    """
-    if not fabric.tenants:
-        return {}
+    """Switch → the EVPN routes it must hold: every leaf's, where its VTEP can be reached from there."""
     fibs, local = _underlay(fabric, down), _local(fabric, down)
     all_routes: dict[str, set[Type5]] = {}
     for tenant in fabric.tenants.values():

@@ -42,6 +42,6 @@ def daemons(fabric: Fabric, node: Node) -> str:
     """FRR's `daemons` file: which run, beside zebra, mgmtd and staticd, which always do."""
     wanted = {"bgpd": True, "bfdd": fabric.bfd is not None}
     lines = [f"{name}={'yes' if on else 'no'}" for name, on in wanted.items()]
-    if takes_vrfs(fabric, node):
+    if takes_vrfs(node):
         lines.append(f'frr_global_options="$({NETNS_OPTION})"')
     return "\n".join([*lines, "vtysh_enable=yes", 'zebra_options="-A 127.0.0.1 -s 90000000"', ""])

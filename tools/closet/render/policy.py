@@ -27,7 +27,9 @@ class Group:
             connect, and a link rises at both ends at the same moment, each closes the other's connection, and
             they try again together, for ever.
         originate_default: announce a default route, `always` or while a route passes the route-map of that name.
-        evpn: route-maps in and out of the l2vpn evpn address family; None where it is not spoken.
+        evpn: route-maps in and out of the l2vpn evpn address family; None where it is not spoken. Switches speak it
+            before there is a tenant: FRR 10.3 ends a session that gets another address family, whatever the other
+            end could do with that (bgpd/bgpd.c: peer_activate_af).
         max_prefixes: the session closes when a neighbour gets more prefixes than this past the filter.
     """
 
@@ -123,11 +125,9 @@ def _of_spine(fabric: Fabric, node: Node) -> Policy:
             passive=True,
         ),
     ]
-    maps = _maps(lists)
-    if fabric.tenants:
-        maps.append(RouteMap("EVPN", [TYPE_5]))
-        for group in groups:
-            group.evpn = ("EVPN", "EVPN")
+    for group in groups:
+        group.evpn = ("EVPN", "EVPN")
+    maps = [*_maps(lists), RouteMap("EVPN", [TYPE_5])]
     return Policy([Instance(groups, networks=[f"{node.loopback}/32"])], lists, maps)
 
 
@@ -161,10 +161,9 @@ def _of_leaf(fabric: Fabric, node: Node) -> Policy:
         # Of VIPs it shares, a leaf hears from the spines too. Those it must not tell on as its own, or it becomes
         # a way between spines when links fail.
         next(m for m in maps if m.name == "OWN").matches.insert(0, DIRECT)
-    if fabric.tenants:
-        for group in up:
-            group.evpn = ("EVPN", "EVPN-OWN")
-        maps += [RouteMap("EVPN", [TYPE_5]), RouteMap("EVPN-OWN", [DIRECT, TYPE_5])]
+    for group in up:
+        group.evpn = ("EVPN", "EVPN-OWN")
+    maps += [RouteMap("EVPN", [TYPE_5]), RouteMap("EVPN-OWN", [DIRECT, TYPE_5])] if ups else []
     if any(g.originate_default == "REMOTE" for t in tenants for g in t.groups):
         maps.append(RouteMap("REMOTE", [REMOTE]))
     return Policy([underlay, *tenants], lists, maps)

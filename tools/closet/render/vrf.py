@@ -46,14 +46,14 @@ class Crossing:
     enters: list[str]
 
 
-def takes_vrfs(fabric: Fabric, node: Node) -> bool:
-    """Whether VRFs can come to a running node: its daemons know from their start how VRFs are made here."""
-    return bool(fabric.tenants) and node.role is Role.LEAF
+def takes_vrfs(node: Node) -> bool:
+    """Whether VRFs can come to a running node: its daemons learn at their start, and only then, how they are made."""
+    return node.role is Role.LEAF
 
 
 def vrf_files(fabric: Fabric, node: Node) -> dict[str, str]:
     """The files that make a leaf's VRFs, be it none yet."""
-    if not takes_vrfs(fabric, node):
+    if not takes_vrfs(node):
         return {}
     tenants = fabric.vrfs(node)
     ports = [(p.name, t.name) for t in tenants for p in fabric.downlinks(node) if p.vrf == t.name]

@@ -28,7 +28,7 @@ def phases(fabric: Fabric, node: Node) -> list[str]:
     (from zebra.conf). VRFs before all of them: what zebra finds when it starts, it is sure about.
     """
     filters = "nft -f /etc/frr/nftables.conf && " if not node.is_host else ""
-    if takes_vrfs(fabric, node):
+    if takes_vrfs(node):
         filters += f"sh /etc/frr/{SCRIPT} && "
     mgmtd, *others = daemon_lines(fabric, node)
     return [filters + mgmtd, *others]
@@ -36,7 +36,7 @@ def phases(fabric: Fabric, node: Node) -> list[str]:
 
 def daemon_lines(fabric: Fabric, node: Node) -> list[str]:
     """The shell lines that start a node's daemons, without what must be there before them."""
-    options = f"-d -P 0 {LOG}" + (f" $({NETNS_OPTION})" if takes_vrfs(fabric, node) else "")
+    options = f"-d -P 0 {LOG}" + (f" $({NETNS_OPTION})" if takes_vrfs(node) else "")
     static = f" && {{ [ ! -e /etc/frr/staticd.conf ] || {FRR}/staticd {options} -F datacenter; }}"
     bfd = f" && {FRR}/bfdd {options} -f /etc/frr/bfdd.conf" if fabric.bfd is not None else ""
     return [

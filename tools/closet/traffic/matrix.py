@@ -37,6 +37,8 @@ BATCH = 1024
 """Connections that must fail, tried together: each keeps a descriptor."""
 AGAIN = 0.5
 """Seconds after which a UDP probe that should be answered is sent again."""
+NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUSED}
+"""What sending says where nothing would arrive, or an earlier datagram did not."""
 MOST_EXPLAINED = 20
 """Findings whose path is looked up: more say nothing new."""
 
@@ -138,7 +140,7 @@ class _Udp:
         try:
             self._ask[i].sendto(NUMBERS.pack(ASK, i, j), (str(self._endpoints[j].address), ROCE_PORT))
         except OSError as e:
-            if e.errno not in {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUSED}:
+            if e.errno not in NO_WAY:
                 raise ProbeError(f"{self._endpoints[i]}: UDP to {self._endpoints[j]}: {e.strerror}") from None
 
     def _hear(self, selector: selectors.BaseSelector, seconds: float) -> None:
@@ -163,7 +165,11 @@ class _Udp:
     def _asked(self, me: int, i: int, j: int, asker: tuple[str, int]) -> None:
         if j == me:
             self._found.setdefault((i, j), "arrived, and no answer came back")
-        self._tell[me].send(NUMBERS.pack(TELL, i, me), asker)
+        try:
+            self._tell[me].send(NUMBERS.pack(TELL, i, me), asker)
+        except OSError as e:
+            if e.errno not in NO_WAY:  # else it is as said above
+                raise ProbeError(f"{self._endpoints[me]}: UDP to {self._endpoints[i]}: {e.strerror}") from None
 
 
 @dataclass(slots=True)

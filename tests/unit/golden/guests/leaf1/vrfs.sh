@@ -1,5 +1,5 @@
 #!/bin/sh
-# The VRFs of leaf1, each with its L3VNI, ports and peerings: `sh vrfs.sh device` makes them devices, `sh
+# The VRFs leaf1 gets, each with its L3VNI, ports and peerings: `sh vrfs.sh device` makes them devices, `sh
 # vrfs.sh netns` network namespaces (FRR's daemons then run with -w); without a word it does what the kernel can.
 set -e
 cd /etc/frr
@@ -11,7 +11,6 @@ if [ -z "$backend" ]; then
     backend=device
   fi
 fi
-
 # A VXLAN device is made in the underlay, and then moved: it goes on sending from there.
 vxlans() {
   ip -batch - <<END
@@ -21,7 +20,6 @@ link add vx5180836 mtu 9166 type vxlan id 5180836 dstport 4789 local 10.255.0.3 
 link set vx5180836 addrgenmode none
 END
 }
-
 case $backend in
 netns)
   # A name appears when all behind it is there: zebra looks at once, and then only once a second.
@@ -97,8 +95,10 @@ END
   # What a VRF has no route to ends there: else the leaf would answer its hosts at its addresses in the underlay
   # (Linux Documentation/networking/vrf.rst).
   for family in -4 -6; do
-    ip $family rule add pref 32765 table local
-    ip $family rule del pref 0
+    if ip $family rule list pref 0 | grep -q .; then
+      ip $family rule add pref 32765 table local
+      ip $family rule del pref 0
+    fi
   done
   ;;
 *)

@@ -254,3 +254,25 @@ class Marks:
 
     beyond: int
     marked: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePair:
+    """A reliable connected queue pair of an RDMA device, as the kernel has it.
+
+    Attributes:
+        number: its own. peer: of the other end's.
+        state: RESET, INIT, RTR, RTS, SQD, SQE or ERR (IBTA section 10.3.1).
+        send_psn, receive_psn: the packet sequence numbers it began with, or has come to, as the driver has it.
+    """
+
+    device: str
+    number: int
+    peer: int
+    state: str
+    send_psn: int
+    receive_psn: int
+
+    def __str__(self) -> str:
+        psns = f"send PSN {self.send_psn}, receive PSN {self.receive_psn}"
+        return f"QP {self.number} to {self.peer}: {self.state}, {psns}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -11,13 +13,37 @@ from closet.errors import UsageError
 
 if TYPE_CHECKING:
     from closet.lab import Lab
-    from closet.traffic.rdma import Result
+    from closet.records import Endpoint
+    from closet.roce.work import Verb
+    from closet.traffic import rdma as by_endpoint
+    from closet.traffic import verbs
     from closet.traffic.worker import End
+
+    Result = by_endpoint.Result | verbs.Result
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 STRETCH = 20
 """How much longer round trips are here than in the fabrics that DCQCN's parameters are for."""
 VERBS = ("write", "read", "send", "cas", "faa")
+BY = ("verbs", "endpoint")
+KERNEL = {"microvm", "soft-roce"}
+"""Back-ends (`closet.runtime.rdma.Backend`) with which a host's kernel speaks RDMA."""
+SHOWN = 4
+"""Queue pairs whose ports and ways are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to transfer, as the options say it; `rate` is in Gb/s."""
+
+    verb: Verb
+    size: int
+    messages: int
+    depth: int
+    qps: int
+    tos: int
+    rate: float | None
+    seconds: float
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]
@@ -49,7 +75,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]
 @click.option("--ecn/--no-ecn", default=True, help="Whether switches may mark packets. Default: they may.")
 @click.option("--rate", type=click.FloatRange(0.01), help="Congestion control by DCQCN, from this line rate, Gb/s.")
 @click.option("--seconds", type=click.FloatRange(0.1), default=30.0, show_default=True, help="When to give up.")
-@click.option("--with", "by", type=click.Choice(["endpoint"]), default="endpoint", help="What speaks RDMA.")
+@click.option("--with", "by", type=click.Choice(BY), help="What speaks RDMA. Default: what SRC and DST have.")
 @click.option("--json", "json_", is_flag=True, help="For programs.")
 @click.pass_context
 def rdma(
@@ -66,7 +92,7 @@ def rdma(
     ecn: bool,
     rate: float | None,
     seconds: float,
-    by: str,
+    by: str | None,
     json_: bool,
 ) -> None:
     """Transfer messages by RDMA from SRC to DST; exit 1 if not all of it arrived.
@@ -74,32 +100,24 @@ def rdma(
     SRC and DST are hosts, such as h1-1, or one NIC of a host, such as h1-1/eth2; h1-1/lo is its VIP.
     """
     from closet.lab import open_lab
-    from closet.roce.dcqcn import Dcqcn
-    from closet.roce.endpoint import Attributes
-    from closet.roce.wire import path_mtu
     from closet.roce.work import Verb
-    from closet.traffic.rdma import Job, limits, transfer
 
     opened = open_lab(lab)
-    (a, a_mtu), (b, b_mtu) = endpoint(opened, source), endpoint(opened, target)
-    if a.endpoint.host == b.endpoint.host:
+    (a, a_mtu), (b, b_mtu) = address(opened, source), address(opened, target)
+    if a.host == b.host:
         raise UsageError(f"{source} {target}: that is one host, allowed are two")
-    attributes = Attributes(
-        mtu=path_mtu(min(a_mtu, b_mtu)),
-        limits=limits(qps),
-        tos=dscp << 2 | (2 if ecn else 0),
-        dcqcn=Dcqcn(line_rate=rate * 1e9).stretched(STRETCH) if rate is not None else None,
-    )
-    job = Job(
-        verb=Verb(verb), size=size, messages=messages, qps=qps, depth=depth, attributes=attributes, seconds=seconds
-    )
-    result = transfer(a, b, job)
-    if json_:
-        from dataclasses import asdict
-
-        as_json({**asdict(result), "goodput": result.goodput, "complete": result.complete, "by": by})
+    by = _backend(opened, (a, b), by)
+    asked = Asked(Verb(verb), size, messages, depth, qps, dscp << 2 | (2 if ecn else 0), rate, seconds)
+    if by == "verbs":
+        result: Result = _by_verbs(opened, a, b, asked)
     else:
-        click.echo(line(result))
+        result = _by_endpoint(opened, a, b, asked, min(a_mtu, b_mtu))
+    ways = _ways(opened, a, b, result)
+    if json_:
+        more = {"goodput": result.goodput, "complete": result.complete, "by": by}
+        as_json({**asdict(result), **more, "ways": [{"switches": way, "qps": n} for way, n in ways.items()]})
+    else:
+        click.echo(line(result, by, ways))
         for state in result.stalled:
             click.echo(f"  {state}")
     ctx.exit(0 if result.complete else 1)
@@ -107,39 +125,112 @@ def rdma(
 
 def endpoint(lab: Lab, word: str) -> tuple[End, int]:
     """A host and the address meant by a word, and the IP MTU there."""
-    from closet.records import Endpoint
     from closet.traffic.worker import End
 
+    found, mtu = address(lab, word)
+    return End(lab[found.host], found), mtu
+
+
+def address(lab: Lab, word: str) -> tuple[Endpoint, int]:
+    """The address of a host meant by a word, and the IP MTU there."""
+    from closet.records import Endpoint
+
     name, _, port = word.partition("/")
-    node = lab[name]
+    lab[name]  # or it is a usage error
     host = lab.fabric[name]
     nics = {p.name: p for p in host.ports if p.rail is not None}
     if not host.is_host:
         raise UsageError(f"{name}: a {host.role} has no RDMA, allowed are hosts")
     if port == "lo" or not nics:
-        return End(node, Endpoint(name, host.loopback)), min(p.mtu for p in host.ports)
+        return Endpoint(name, host.loopback), min(p.mtu for p in host.ports)
     if port and port not in nics:
         raise UsageError(f"{word}: {name} has no such NIC, it has: {', '.join(nics)}, lo")
     nic = nics[port] if port else next(iter(nics.values()))
     assert nic.rail is not None  # noqa: S101  these are
-    return End(node, Endpoint(name, nic.rail, nic.name)), nic.mtu
+    return Endpoint(name, nic.rail, nic.name), nic.mtu
 
 
-def line(r: Result) -> str:
+def _backend(lab: Lab, ends: tuple[Endpoint, Endpoint], by: str | None) -> str:
+    """What speaks RDMA at both ends: what was asked for, or what they have."""
+    kernel = {e.host: lab[e.host].rdma in KERNEL for e in ends}
+    if by is None:
+        if len(set(kernel.values())) > 1:
+            verbs, other = sorted(kernel, key=lambda name: not kernel[name])
+            raise UsageError(f"{verbs} has verbs and {other} the userspace endpoint, allowed are two hosts of one kind")
+        by = "verbs" if all(kernel.values()) else "endpoint"
+    for name, has_verbs in kernel.items():
+        if by == "verbs" and not has_verbs:
+            raise UsageError(
+                f"--with verbs: {name} has none (`hosts: {{rdma: verbs}}` in the intent gives it a device)"
+            )
+        if by == "endpoint" and has_verbs:
+            raise UsageError(f"--with endpoint: on {name} the kernel speaks RDMA (allowed: --with verbs)")
+    return by
+
+
+def _by_endpoint(lab: Lab, a: Endpoint, b: Endpoint, asked: Asked, mtu: int) -> Result:
+    from closet.roce.dcqcn import Dcqcn
+    from closet.roce.endpoint import Attributes
+    from closet.roce.wire import path_mtu
+    from closet.traffic.rdma import Job, limits, transfer
+    from closet.traffic.worker import End
+
+    attributes = Attributes(
+        mtu=path_mtu(mtu),
+        limits=limits(asked.qps),
+        tos=asked.tos,
+        dcqcn=Dcqcn(line_rate=asked.rate * 1e9).stretched(STRETCH) if asked.rate is not None else None,
+    )
+    job = Job(asked.verb, asked.size, asked.messages, asked.qps, asked.depth, attributes, asked.seconds)
+    return transfer(End(lab[a.host], a), End(lab[b.host], b), job)
+
+
+def _by_verbs(lab: Lab, a: Endpoint, b: Endpoint, asked: Asked) -> Result:
+    from closet.traffic.verbs import LEAST, LONGEST, Job, Nic, transfer
+
+    for end in (a, b):
+        if end.port is None:
+            raise UsageError(f"{end.host}/lo: verbs speak from NICs, allowed is one of them, such as {end.host}/eth1")
+    if asked.rate is not None:
+        raise UsageError("--rate: DCQCN is the userspace endpoint's, the kernel's Soft-RoCE has none")
+    if asked.messages < LEAST:
+        raise UsageError(f"--messages {asked.messages}: perftest sends {LEAST} or more")
+    if asked.size > LONGEST:
+        raise UsageError(f"--size {asked.size}: Soft-RoCE takes messages of up to {LONGEST} bytes")
+    job = Job(asked.verb, asked.size, asked.messages, asked.qps, asked.depth, asked.tos, asked.seconds)
+    return transfer(Nic(lab[a.host], a), Nic(lab[b.host], b), job)
+
+
+def _ways(lab: Lab, a: Endpoint, b: Endpoint, result: Result) -> dict[tuple[str, ...], int]:
+    """The ways of the first few queue pairs: the switches → how many go there."""
+    from collections import Counter
+
+    from closet.observe.path import way
+
+    return Counter(way(lab.fabric, lab.nodes, a, b, sport) for sport in result.ports[:SHOWN])
+
+
+def line(r: Result, by: str, ways: Mapping[tuple[str, ...], int]) -> str:
     """All of a result that an engineer looks at first."""
-    qps = f"{r.qps} QPs" if r.qps != 1 else "1 QP"
-    what = f"{r.source} to {r.target}: {r.verb} {r.done} x {_bytes(r.size)} on {qps}"
-    shown = ", ".join(map(str, r.ports[:4])) + (f" and {len(r.ports) - 4} more" if len(r.ports) > 4 else "")
+    what = f"{r.source} to {r.target}: {r.verb} {r.done} x {_bytes(r.size)} on {_qps(r.qps)} by {by}"
     parts = [what, _rate(r.goodput)]
     if r.latency:
         parts.append(f"latency p50 {_time(r.latency[0.5])} p99 {_time(r.latency[0.99])}")
-    parts.append(f"UDP source port{'s' if r.qps != 1 else ''} {shown}")
-    parts.append(f"retransmitted {r.retransmitted}, CNPs {r.sent['cnps_handled'] + r.received['cnps_handled']}")
+    if r.ports:
+        more = f" and {len(r.ports) - SHOWN} more" if len(r.ports) > SHOWN else ""
+        parts.append(f"UDP source port{'s' if r.qps != 1 else ''} {', '.join(map(str, r.ports[:SHOWN]))}{more}")
+    if ways:
+        shown = [" ".join(way) + (f" ({_qps(n)})" if len(ways) > 1 else "") for way, n in ways.items()]
+        parts.append(f"over {', '.join(shown)}")
+    parts.append(r.counted)
     verdict = "ok"
     if not r.complete:
-        verdict = r.failed or ("the memory differs" if r.intact is False else f"stalled after {r.seconds:.1f} s")
-        verdict += f", {r.done} of {r.asked} done"
+        verdict = f"{r.failed or f'stalled after {r.seconds:.1f} s'}, {r.done} of {r.asked} done"
     return ", ".join(parts) + f": {verdict}"
+
+
+def _qps(n: int) -> str:
+    return f"{n} QPs" if n != 1 else "1 QP"
 
 
 def _bytes(n: int) -> str:

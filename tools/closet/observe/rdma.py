@@ -9,7 +9,7 @@ from typing import Any
 
 from closet.errors import ProbeError
 from closet.plan import Fabric
-from closet.records import RdmaDevice
+from closet.records import QueuePair, RdmaDevice
 from closet.runtime.node import LiveNode
 
 FAULTS = (
@@ -36,6 +36,27 @@ def devices(node: LiveNode, fabric: Fabric) -> dict[str, RdmaDevice]:
     return parse_devices(links, counters, node.run("ibv_devinfo", "-v").stdout if links else "")
 
 
+def counters(node: LiveNode, device: str) -> dict[str, int]:
+    """The counters of an RDMA device, by name.
+
+    Raises:
+        ProbeError: see `devices`; or there is no such device.
+    """
+    found = parse_counters(_json(node, "statistic", "show", "link", f"{device}/1"))
+    if device not in found:
+        raise ProbeError(f"{node.name}: rdma statistic knows no {device}")
+    return found[device]
+
+
+def queue_pairs(node: LiveNode) -> list[QueuePair]:
+    """The connected queue pairs of all RDMA devices of a node.
+
+    Raises:
+        ProbeError: see `devices`.
+    """
+    return parse_queue_pairs(_json(node, "resource", "show", "qp"))
+
+
 def _json(node: LiveNode, *what: str) -> Any:
     text = node.run("rdma", "-j", *what).stdout
     try:
@@ -46,7 +67,7 @@ def _json(node: LiveNode, *what: str) -> Any:
 
 def parse_devices(links: Any, counters: Any, devinfo: str) -> dict[str, RdmaDevice]:
     """Devices out of the answers to `rdma -j link show`, `rdma -j statistic show link` and `ibv_devinfo -v`."""
-    counts = {c["ifname"]: {k: v for k, v in c.items() if isinstance(v, int) and k != "port"} for c in counters}
+    counts = parse_counters(counters)
     infos = {block.split()[0]: block for block in devinfo.split("hca_id:")[1:]}
     found = {}
     for link in links:
@@ -60,6 +81,27 @@ def parse_devices(links: Any, counters: Any, devinfo: str) -> dict[str, RdmaDevi
             counters=counts.get(link["ifname"], {}),
         )
     return found
+
+
+def parse_counters(said: Any) -> dict[str, dict[str, int]]:
+    """Device → its counters, out of the answer to `rdma -j statistic show link`."""
+    return {c["ifname"]: {k: v for k, v in c.items() if isinstance(v, int) and k != "port"} for c in said}
+
+
+def parse_queue_pairs(said: Any) -> list[QueuePair]:
+    """Connected queue pairs out of the answer to `rdma -j resource show qp`."""
+    return [
+        QueuePair(
+            device=q["ifname"],
+            number=q["lqpn"],
+            peer=q.get("rqpn", 0),
+            state=q["state"],
+            send_psn=q.get("sq-psn", 0),
+            receive_psn=q.get("rq-psn", 0),
+        )
+        for q in said
+        if q["type"] == "RC"
+    ]
 
 
 def _address(gid: str) -> IPv4Address | IPv6Address:

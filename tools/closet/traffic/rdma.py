@@ -101,6 +101,13 @@ class Result:
         """Packets sent more than once, by either end."""
         return self.sent["retransmitted"] + self.received["retransmitted"]
 
+    @property
+    def counted(self) -> str:
+        """What the counters of the two ends say of the way, in a few words."""
+        cnps = self.sent["cnps_handled"] + self.received["cnps_handled"]
+        wrong = ", the memory differs" if self.intact is False else ""
+        return f"retransmitted {self.retransmitted}, CNPs {cnps}{wrong}"
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:

@@ -1,4 +1,4 @@
-"""RDMA by the kernel's verbs: perftest and rping between two hosts, with results that have units.
+"""RDMA by the kernel's verbs: perftest and rping between two hosts.
 
 The tools meet over TCP, in the fabric as well; times are measured by the one that asks, and never across two clocks.
 """
@@ -6,56 +6,44 @@ The tools meet over TCP, in the fabric as well; times are measured by the one th
 from __future__ import annotations
 
 import itertools
-import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
-
-from closet.errors import ProbeError
-from closet.plan import Fabric
-from closet.records import Endpoint
+from closet.errors import DeadlineError, ProbeError
+from closet.observe.rdma import FAULTS, counters, queue_pairs
+from closet.records import Endpoint, QueuePair
+from closet.roce.ports import of_qps
+from closet.roce.work import Verb
 from closet.runtime.node import LiveNode
+from closet.runtime.rdma import device
+from closet.traffic.perftest import Bandwidth, Latency, Unclocked, parse_bandwidth, parse_latency, parse_rping, why
+from closet.traffic.tool import Said, Tool
 
 FIRST_PORT, PORTS = 18515, 4096
 """TCP ports for the tools to meet on: perftest's own, and those after it."""
 TIMEOUT = 18
 """QP timeout, as 4.096 us * 2^n (IBTA section 9.7.6.1.3): 1 s: without KVM a guest may stand still for a while."""
-LISTEN = "0A"
-"""TCP_LISTEN in /proc/net/tcp (include/net/tcp_states.h)."""
+LEAST = 5
+"""Messages perftest sends at least."""
+LONGEST = 8 << 20
+"""Bytes of a message that Soft-RoCE takes (RXE_PORT_MAX_MSG_SZ in drivers/infiniband/sw/rxe/rxe_param.h)."""
+SAMPLES, SAMPLED = 100, 8 << 20
+"""Messages, and bytes, that are enough to tell latency by."""
+TOOLS: dict[Verb, tuple[str, ...]] = {
+    Verb.WRITE: ("write",),
+    Verb.READ: ("read",),
+    Verb.SEND: ("send",),
+    Verb.COMPARE_SWAP: ("atomic", "-A", "CMP_AND_SWAP"),
+    Verb.FETCH_ADD: ("atomic", "-A", "FETCH_AND_ADD"),
+}
+"""Verb → the middle of perftest's name for it, and what else to give."""
+ATOMIC = 8
+"""Bytes of an atomic operation."""
+T = TypeVar("T")
 _ports = itertools.count(os.getpid() % PORTS)
-
-
-class Verb(StrEnum):
-    """What is done to the memory of the other end."""
-
-    WRITE = "write"
-    READ = "read"
-    SEND = "send"
-
-
-@dataclass(frozen=True, slots=True)
-class Bandwidth:
-    """What `ib_*_bw` measured: average goodput in bit/s, messages a second, messages and bytes of each."""
-
-    goodput: float
-    rate: float
-    messages: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """What `ib_*_lat` measured, in seconds: of WRITE and SEND half a round trip, of READ a whole one."""
-
-    typical: float
-    least: float
-    p99: float
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,78 +54,235 @@ class Nic:
     endpoint: Endpoint
 
 
-def bandwidth(
-    fabric: Fabric, source: Nic, target: Nic, verb: Verb, *, size: int = 1 << 16, messages: int = 200, qps: int = 1
-) -> Bandwidth:
-    """Move `messages` messages of `size` bytes on each of `qps` queue pairs.
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to transfer.
+
+    Attributes:
+        size: bytes of a message, at most `LONGEST`; atomics have 8. messages: of each queue pair, at least `LEAST`.
+        depth: messages each has under way; perftest's own choice if None. tos: the IPv4 type of service.
+        seconds: when to give up.
+    """
+
+    verb: Verb = Verb.WRITE
+    size: int = 1 << 16
+    messages: int = 200
+    qps: int = 1
+    depth: int | None = None
+    tos: int = 0
+    seconds: float = 60.0
+
+    @property
+    def bytes(self) -> int:
+        """Of a message."""
+        return ATOMIC if TOOLS[self.verb][0] == "atomic" else self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a transfer went; the words are those of `closet.traffic.rdma.Result`.
+
+    Attributes:
+        goodput: bit/s, of the transfer alone. seconds: of all of it, latency and preparations included.
+        latency: of single messages, one after another: quantile → seconds; half a round trip, of READ and atomics a
+            whole one.
+        sent, received: by how much the counters of the two devices rose (hw_counters of rdma_rxe).
+    """
+
+    source: str
+    target: str
+    verb: str
+    size: int
+    qps: int
+    asked: int
+    done: int
+    goodput: float
+    seconds: float
+    latency: dict[float, float]
+    ports: tuple[int, ...]
+    sent: Mapping[str, int]
+    received: Mapping[str, int]
+    failed: str | None
+    stalled: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it was transferred."""
+        return self.done == self.asked and self.failed is None and not self.stalled
+
+    @property
+    def counted(self) -> str:
+        """What the counters of the two ends say of lost packets, in a few words."""
+        both = {name: self.sent.get(name, 0) + self.received.get(name, 0) for name in FAULTS}
+        return ", ".join(f"{name} {count}" for name, count in both.items() if count) or "retransmitted 0"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    """How a tool ended.
+
+    Attributes:
+        said: None where closet ended it, at the deadline. stuck: then, the queue pairs of each NIC.
+    """
+
+    tool: str
+    said: Said | None
+    stuck: tuple[tuple[Nic, QueuePair], ...] = ()
+
+    @property
+    def text(self) -> str | None:
+        """What it printed, if it ended well."""
+        return self.said.text if self.said is not None and self.said.code == 0 else None
+
+    @property
+    def failed(self) -> str | None:
+        """Why it failed, if it did."""
+        return f"{self.tool}: {why(self.said.text)}" if self.said is not None and self.said.code else None
+
+    @property
+    def stalled(self) -> tuple[str, ...]:
+        """The state of queue pairs that were not done."""
+        return tuple(f"{nic.endpoint}: {qp}" for nic, qp in self.stuck)
+
+
+def transfer(source: Nic, target: Nic, job: Job) -> Result:
+    """Have `source` do a job with the memory of `target`, and time single messages.
+
+    One that stalls ends at its deadline, and says where.
 
     Raises:
-        ProbeError: it did not work; says what the tool said.
+        ProbeError: a host is gone, or has no such device.
     """
-    got = _perftest(fabric, source, target, f"ib_{verb}_bw", size, messages, ["--report_gbits", "-q", str(qps)])
-    return Bandwidth(got["BW_average"] * 1e9, got["MsgRate"] * 1e6, got["n_iterations"], got["MsgSize"])
+    began = time.monotonic()
+    before = [counters(n.node, device(n.endpoint.port or "")) for n in (source, target)]
+    run, ran = _measured(source, target, "bw", job, parse_bandwidth)
+    one: Latency | None = None
+    if ran is not None:
+        left = max(1.0, job.seconds - (time.monotonic() - began))
+        few = max(LEAST, min(job.messages, SAMPLES, SAMPLED // max(job.bytes, 1)))
+        single = replace(job, messages=few, qps=1, depth=None, seconds=left)
+        run, one = _measured(source, target, "lat", single, parse_latency)
+    after = [counters(n.node, device(n.endpoint.port or "")) for n in (source, target)]
+    qps = ran.qps if ran is not None else [(qp.number, qp.peer) for nic, qp in run.stuck if nic is source and qp.peer]
+    return Result(
+        source=str(source.endpoint),
+        target=str(target.endpoint),
+        verb=job.verb,
+        size=job.bytes,
+        qps=job.qps,
+        asked=job.messages * job.qps,
+        done=ran.messages if ran is not None else 0,
+        goodput=ran.goodput if ran is not None else 0.0,
+        seconds=time.monotonic() - began,
+        latency={0.0: one.least, 0.5: one.typical, 0.99: one.p99, 1.0: one.most} if one is not None else {},
+        ports=tuple(of_qps(*qp) for qp in qps),
+        sent=_rise(before[0], after[0]),
+        received=_rise(before[1], after[1]),
+        failed=run.failed,
+        stalled=run.stalled,
+    )
 
 
-def latency(fabric: Fabric, source: Nic, target: Nic, verb: Verb, *, size: int = 2, messages: int = 500) -> Latency:
-    """Time single messages.
+def bandwidth(source: Nic, target: Nic, job: Job) -> Bandwidth:
+    """Move the messages of a job.
 
     Raises:
-        ProbeError: see `bandwidth`.
+        ProbeError: it did not work; says what the tool said. DeadlineError: it did not end in time.
     """
-    got = _perftest(fabric, source, target, f"ib_{verb}_lat", size, messages, [])
-    return Latency(got["t_typical"] / 1e6, got["t_min"] / 1e6, got["percentile_99"] / 1e6, got["MsgSize"])
+    run, found = _measured(source, target, "bw", job, parse_bandwidth)
+    return found or parse_bandwidth(_must(source, target, run, job.seconds))
 
 
-def rping(source: Nic, target: Nic, *, count: int = 10) -> None:
-    """Connect by the RDMA connection manager, and exchange validated messages.
+def latency(source: Nic, target: Nic, job: Job) -> Latency:
+    """Time single messages, one after another.
 
     Raises:
-        ProbeError: see `bandwidth`.
+        ProbeError, DeadlineError: see `bandwidth`.
     """
-    port = _port()
-    address = str(target.endpoint.address)
-    common = ["-a", address, "-p", str(port), "-C", str(count), "-V"]
+    run, found = _measured(source, target, "lat", job, parse_latency)
+    return found or parse_latency(_must(source, target, run, job.seconds))
+
+
+def rping(source: Nic, target: Nic, *, count: int = 10, seconds: float = 20.0) -> int:
+    """Connect by the RDMA connection manager, and exchange validated messages; returns how many.
+
+    All of it is RoCE: nothing meets over TCP.
+
+    Raises:
+        ProbeError, DeadlineError: see `bandwidth`.
+    """
+    deadline = time.monotonic() + seconds
+    common = ["-a", str(target.endpoint.address), "-p", str(_port()), "-C", str(count), "-V"]
+    client = ["rping", "-c", *common, "-v", "-I", str(source.endpoint.address)]
     # It listens by the connection manager, which no file shows: the client is refused until then.
-    with _server(target.node, ["rping", "-s", *common]):
-        again = Retrying(
-            stop=stop_after_delay(20.0), wait=wait_fixed(0.2), retry=retry_if_result(lambda done: done.returncode != 0)
-        )
-        command = ["rping", "-c", *common, "-I", str(source.endpoint.address)]
-        try:
-            again(source.node.run, *command, check=False)
-        except RetryError as e:
-            done = e.last_attempt.result()
-            said = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["nothing"]
-            raise ProbeError(f"{source.endpoint}: rping {target.endpoint}: {said[0]}") from None
+    with Tool(target.node, "rping", "-s", *common):
+        while True:
+            with Tool(source.node, *client) as tool:
+                run = _Ran("rping", tool.wait(deadline - time.monotonic()))
+            if run.said is None or run.said.code == 0 or "REJECTED" not in run.said.text:
+                return parse_rping(_must(source, target, run, seconds))
+
+
+def _must(source: Nic, target: Nic, run: _Ran, seconds: float) -> str:
+    if run.said is None:
+        where = "; ".join(run.stalled) or "no queue pair is connected"
+        raise DeadlineError(f"{source.endpoint} to {target.endpoint}: {run.tool}: over after {seconds:g} s: {where}")
+    if run.text is None:
+        raise ProbeError(f"{source.endpoint} to {target.endpoint}: {run.failed}")
+    return run.text
 
 
 def _port() -> int:
     return FIRST_PORT + next(_ports) % PORTS
 
 
-def _perftest(
-    fabric: Fabric, source: Nic, target: Nic, tool: str, size: int, messages: int, more: list[str]
-) -> dict[str, Any]:
+def _rise(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    return {name: count - before.get(name, 0) for name, count in after.items()}
+
+
+def _measured(source: Nic, target: Nic, kind: str, job: Job, parse: Callable[[str], T]) -> tuple[_Ran, T | None]:
+    """Run a tool of perftest, again where it could not time itself; its result, if it ended well."""
+    deadline = time.monotonic() + job.seconds
+    while True:
+        run = _perftest(source, target, kind, replace(job, seconds=max(1.0, deadline - time.monotonic())))
+        if run.text is None:
+            return run, None
+        try:
+            return run, parse(run.text)
+        except Unclocked:
+            if time.monotonic() > deadline:
+                raise
+
+
+def _perftest(source: Nic, target: Nic, kind: str, job: Job) -> _Ran:
+    """Run a tool of perftest at both ends: kind "bw" or "lat"."""
+    deadline = time.monotonic() + job.seconds
     port = _port()
-    common = [tool, "-F", "-p", str(port), "-s", str(size), "-n", str(messages), "-u", str(TIMEOUT), *more]
-    report = f"/tmp/closet-{port}.json"  # noqa: S108  in the host, under a name of this run
-    with _server(target.node, [*common, *_device(target)]):
-        _wait_listening(target, port)
-        json_ = ["--out_json", f"--out_json_file={report}"]
-        client = [*common, *_device(source), *json_, str(target.endpoint.address)]
-        done = source.node.run(*client, check=False, timeout=120.0)
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["nothing"]
-        raise ProbeError(f"{source.endpoint}: {tool} to {target.endpoint}: {said[0].strip()}")
-    results: dict[str, Any] = json.loads(source.node.run("cat", report).stdout)["results"]
-    source.node.run("rm", "-f", report)
-    return results
+    verb, *more = TOOLS[job.verb]
+    name = f"ib_{verb}_{kind}"
+    common = [name, "-F", "-p", str(port), "-n", str(job.messages), "-u", str(TIMEOUT), *more]
+    common += ["-s", str(job.size)] if verb != "atomic" else []
+    common += ["--tclass", str(job.tos)] if job.tos else []
+    if kind == "bw":
+        common += ["--report_gbits", "-q", str(job.qps)]
+        common += ["-t", str(job.depth)] if job.depth is not None else []
+    client = [*common, *_device(source), str(target.endpoint.address)]
+    with Tool(target.node, *common, *_device(target)) as server:
+        if not server.listens(port, deadline - time.monotonic()):
+            return _Ran(name, server.wait(0.0) if not server.running else None)
+        with Tool(source.node, *client) as tool:
+            said = tool.wait(deadline - time.monotonic())
+            return _Ran(name, said, _queue_pairs(source, target) if said is None else ())
+
+
+def _queue_pairs(*nics: Nic) -> tuple[tuple[Nic, QueuePair], ...]:
+    """The connected queue pairs of some NICs, as they stand."""
+    return tuple((n, qp) for n in nics for qp in queue_pairs(n.node) if qp.device == device(n.endpoint.port or ""))
 
 
 def _device(nic: Nic) -> list[str]:
     """The device and GID index of a NIC: as many GIDs as addresses, the IPv4 one is looked for."""
-    port, gids = nic.endpoint.port, {}
-    name = f"rxe_{port}"
+    name, gids = device(nic.endpoint.port or ""), {}
     for index in range(8):
         try:
             gids[nic.node.read(f"/sys/class/infiniband/{name}/ports/1/gids/{index}").strip()] = index
@@ -148,29 +293,3 @@ def _device(nic: Nic) -> list[str]:
     if wanted not in gids:
         raise ProbeError(f"{nic.endpoint}: no RDMA device with the GID {nic.endpoint.address}")
     return ["-d", name, "-x", str(gids[wanted])]
-
-
-@contextmanager
-def _server(node: LiveNode, command: list[str]) -> Iterator[None]:
-    """A tool that waits for another, for as long as the context lasts."""
-    process = node.popen(*command, stdin=-3, stdout=-3, stderr=-3)  # DEVNULL
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
-        node.run("pkill", "-KILL", "-f", "--", " ".join(command), check=False)
-
-
-def _wait_listening(nic: Nic, port: int, seconds: float = 30.0) -> None:
-    def listening() -> bool:
-        lines = (nic.node.read("/proc/net/tcp") + nic.node.read("/proc/net/tcp6")).splitlines()
-        fields = (line.split() for line in lines)
-        return any(f[1].endswith(f":{port:04X}") and f[3] == LISTEN for f in fields if len(f) > 3)
-
-    try:
-        Retrying(stop=stop_after_delay(seconds), wait=wait_fixed(0.1), retry=retry_if_result(lambda r: not r))(
-            listening
-        )
-    except RetryError:
-        raise ProbeError(f"{nic.endpoint}: the server does not listen after {seconds:g} s") from None

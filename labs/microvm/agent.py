@@ -14,6 +14,8 @@ import sys
 
 CLONE_NEWNET = 0x40000000
 MANAGEMENT = "/run/netns/closet"
+GO = "/run/closet/go"
+"""A named pipe, through which it is told that its microVM has a management link."""
 AGENT, SSH = 1, 22
 """The ports somebody listens on there."""
 LONGEST = 1 << 18
@@ -170,6 +172,17 @@ class Session:
         """See socket.sendto."""
         return self.sockets[n].sendto(data, address)
 
+    def do_flows(self, source, count, target, port, payload):
+        """Send a datagram from each of some consecutive source ports, each from a socket of its own."""
+        address, first = source
+        with contextlib.ExitStack() as stack:
+            for n in range(first, first + count):
+                s = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                if port:
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, port.encode())
+                s.bind((address, n))
+                s.sendto(payload, target)
+
     def do_index(self, port):
         """The index of a network interface."""
         return socket.if_nametoindex(port)
@@ -213,7 +226,9 @@ def serve(doors):
 
 
 def main():
-    """Listen on the management link, in its network namespace; serve in that of the fabric."""
+    """Wait for the word; listen on the management link, in its network namespace; serve in that of the fabric."""
+    with open(GO) as go:
+        go.readline()
     home = os.open("/proc/self/ns/net", os.O_RDONLY)
     os.setns(os.open(MANAGEMENT, os.O_RDONLY), CLONE_NEWNET)
     doors = {
@@ -221,8 +236,6 @@ def main():
         socket.create_server(("", SSH), backlog=64): ssh,
     }
     os.setns(home, CLONE_NEWNET)
-    if os.fork():
-        return  # whoever started it goes on now that it listens
     serve(doors)
 
 

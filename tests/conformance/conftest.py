@@ -13,7 +13,10 @@ from closet.records import Finding
 from . import changes
 from .lifecycle import Closet
 
-OWN_LABS = {"test_apply.py", "test_contrast.py", "test_hardship.py", "test_interop.py", "test_lifecycle.py"}
+OWN_LABS = {
+    *("test_apply.py", "test_contrast.py", "test_hardship.py", "test_interop.py", "test_lifecycle.py"),
+    "test_microvms.py",
+}
 """Files whose tests bring up labs of their own: the lab at hand tells nothing of them."""
 
 

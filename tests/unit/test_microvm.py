@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+from contextlib import nullcontext
 
 import pytest
 
 from closet.errors import EnvironmentFault
 from closet.intent import loads
 from closet.plan import plan
-from closet.runtime import accel, image, microvm, rdma
+from closet.runtime import accel, image, microvm, rdma, template
+from closet.runtime.guest import GuestNode
 
 
 def fabric(wish: str = "verbs", more: str = ""):
@@ -40,7 +43,7 @@ def test_an_archive_is_one_that_cpio_reads(tmp_path):
 def test_the_scripts_are_sound():
     for name in ("init", "start", "build.sh"):
         subprocess.run(["sh", "-n", str(image.paths.labs() / "microvm" / name)], check=True)
-    compile(image.programs()["agent.py"], "agent.py", "exec")
+    compile(image.programs()["node/agent.py"], "agent.py", "exec")
 
 
 def test_without_a_wish_nothing_is_probed(monkeypatch):
@@ -87,3 +90,67 @@ def test_kvm_is_used_only_where_a_guest_was_seen_to_run(monkeypatch, tmp_path):
     assert accel.best(ready).name == "KVM"
     monkeypatch.setattr(accel.os, "access", lambda *_: False)
     assert accel.best(ready).why == "no /dev/kvm"
+
+
+PANIC = """
+[    2.1] ..MP-BIOS bug: 8254 timer not connected to IO-APIC
+[    2.9] Kernel panic - not syncing: IO-APIC + timer doesn't work!  Boot with apic=debug
+[    2.9] CPU: 0 UID: 0 PID: 0 Comm: swapper/0 Not tainted
+[    2.9]  common_startup_64+0x13e/0x141
+[    2.9]  </TASK>
+[    2.9] ---[ end Kernel panic - not syncing: IO-APIC + timer doesn't work!  Boot with apic=debug ]---
+"""
+
+
+@pytest.mark.parametrize(
+    ("console", "said"),
+    [
+        (PANIC, "[ 2.9] Kernel panic - not syncing: IO-APIC + timer doesn't work! Boot with apic=debug"),
+        ("one\n\n two \nthree\n", "two | three"),
+        ("closet: module x: not loaded\nlater\n", "closet: module x: not loaded"),
+        ("", "its console is empty"),
+    ],
+)
+def test_the_last_words_are_those_that_say_why(tmp_path, console, said):
+    (tmp_path / "console.log").write_text(console)
+    assert GuestNode(name="h", pid=0, folder=tmp_path, machine=0, machine_born=0).last_words() == said
+
+
+def test_a_microvm_is_told_who_it_is_by_a_disk_of_one_size(tmp_path):
+    """What differs between microVMs is there, and nowhere in QEMU's arguments."""
+    host, other = fabric().hosts
+    for node in (host, other):
+        (tmp_path / node.name / "frr").mkdir(parents=True)
+        (tmp_path / node.name / "frr" / "frr.conf").write_text(f"hostname {node.name}\n")
+    disks = [microvm._identity(fabric(), node, tmp_path / node.name) for node in (host, other)]
+    assert [len(d) for d in disks] == [microvm.IDENTITY] * 2
+    for disk, node in zip(disks, (host, other), strict=True):
+        assert disk.startswith(b"070701")
+        assert f"hostname {node.name}\n".encode() in disk
+        assert f"02:c1:ff:ff:ff:01 eth1 {node.ports[0].mac}\n".encode() in disk
+    paths = image.Image(tmp_path / "vmlinux", tmp_path / "initrd", tmp_path / "root")
+    machines = microvm.Machines(paths, accel.Accelerator("TCG", ("-accel", "tcg"), "", "", False), b"", {})
+    said = " ".join(microvm._qemu((host.ports[0].mtu,), machines, 7, 8))
+    assert host.name not in said
+    assert host.ports[0].mac not in said
+
+
+def test_a_template_is_of_its_command_and_what_is_in_its_files():
+    def digest(word: str, content: bytes) -> str:
+        with microvm._files(b"", content) as fds:
+            return template._digest(["true", word, f"/proc/self/fd/{fds[1]}"], fds)
+
+    with microvm._files(b"of other numbers"):
+        same = digest("a", b"1")
+    assert same == digest("a", b"1")
+    assert len({same, digest("b", b"1"), digest("a", b"2")}) == 3
+
+
+def test_a_template_that_does_not_boot_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setenv("CLOSET_CACHE", str(tmp_path))
+    monkeypatch.setattr(template.netns, "new_netns", lambda _: os.open("/proc/self/ns/net", os.O_RDONLY))
+    monkeypatch.setattr(template.netns, "inside", nullcontext)
+    monkeypatch.setattr(template.netns, "make_tap", lambda _: None)
+    with pytest.raises(EnvironmentFault, match=r"^the first microVM did not boot: Try 'ls --help'"):
+        template.ensure(["ls", "--no-such-option"], [], 1, lambda _: None)
+    assert [p.name for p in tmp_path.iterdir()] == ["template.lock"]

@@ -167,3 +167,23 @@ def test_when_the_guest_is_gone_so_are_its_sockets(agent):
     with pytest.raises(ProbeError, match="gone"):
         agent.ask("index", "lo")
     s.close()
+
+
+def test_flows_are_asked_for_at_once(agent):
+    """One datagram from each port; a port that is taken is an error, and leaves no socket behind."""
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s,
+    ):
+        sink.bind(("127.0.0.1", 0))
+        sink.settimeout(5)
+        s.bind(("127.0.0.1", 0))
+        taken = s.getsockname()[1]
+        first = taken - 3 if taken > 60000 else taken + 1
+        agent.ask("flows", ("127.0.0.1", first), 3, sink.getsockname(), "", None, payload=b"x" * 100)
+        assert [sink.recvfrom(200) for _ in range(3)] == [
+            (b"x" * 100, ("127.0.0.1", n)) for n in range(first, first + 3)
+        ]
+        for _ in range(2):
+            with pytest.raises(OSError, match="in use"):
+                agent.ask("flows", ("127.0.0.1", taken), 1, sink.getsockname(), "", None, payload=b"x")

@@ -116,7 +116,8 @@ def up(intent: Intent, *, runtime: str = "auto", name: str | None = None, progre
             _write(folder, fabric, text, state)
             limits.lift(state.lifted)
             progress.mark("render")
-            machines = microvm.prepare(progress.say) if speaks.machines else None
+            guests = [fabric[name] for name in speaks.machines]
+            machines = microvm.prepare(guests, progress.say) if guests else None
             started = chosen.create(Build(fabric, folder, progress.say, progress.mark))
             state.pids = {k: s.pid for k, s in started.items()}
             state.born = {k: born(s.pid) for k, s in started.items()}

@@ -16,6 +16,9 @@ SIGN = "closet: a guest runs"
 SECONDS = 10.0
 """How long a guest under KVM may take for its first word: it needs less than one."""
 
+CPU = "max,-erms,-fsrm,-la57"
+"""What TCG plays: all it can, but for what makes it slow: string moves byte by byte, and a fifth level of tables."""
+
 
 @dataclass(frozen=True, slots=True)
 class Accelerator:
@@ -24,21 +27,23 @@ class Accelerator:
     Attributes:
         options: of QEMU. words: of the guest's kernel.
         why: in a few words.
+        quick: whether a guest boots in no time.
     """
 
     name: str
     options: tuple[str, ...]
     words: str
     why: str
+    quick: bool
 
 
 def best(ready: Image) -> Accelerator:
     """KVM where a guest really starts under it, else TCG; probed once each time the machine boots."""
     why = _why_not_kvm(ready)
     if why is None:
-        return Accelerator("KVM", ("-accel", "kvm", "-cpu", "host"), "", "a guest runs under /dev/kvm")
+        return Accelerator("KVM", ("-accel", "kvm", "-cpu", "host"), "", "a guest runs under /dev/kvm", True)
     # The time stamp counter of TCG is the machine's, which may jump: the guest must not keep time by it.
-    return Accelerator("TCG", ("-accel", "tcg", "-cpu", "max"), f"clocksource=hpet {_tsc()}", why)
+    return Accelerator("TCG", ("-accel", "tcg", "-cpu", CPU), f"clocksource=hpet {_tsc()}", why, False)
 
 
 def _tsc() -> str:

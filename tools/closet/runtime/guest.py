@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -27,6 +28,8 @@ CONSOLE = "console.log"
 """In the node's folder: what the kernel and the first program of the microVM said."""
 CONTROL = "/run/closet-ssh"
 """Where, in the node's container, the one SSH connection to the microVM is shared by all that need one."""
+REASON = re.compile(r"^(?!.*end Kernel panic)(?:\[[ .\d]+\] )?(?:Kernel panic|BUG: |Oops|Out of memory|closet: )")
+"""What on a console says why a microVM ended."""
 SSH = [
     *("ssh", "-q", "-S", CONTROL, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
     *("-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=5", "-l", "root"),
@@ -73,13 +76,14 @@ class GuestNode(LiveNode):
             ) from None
 
     def last_words(self, lines: int = 2) -> str:
-        """The last lines of its console."""
+        """The last lines of its console; of a kernel that panicked, those that say why rather than its call trace."""
         try:
             text = (self.folder / CONSOLE).read_text(encoding="utf-8", errors="replace")
         except OSError:
             return "it has no console"
         said = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-        return " | ".join(said[-lines:]) or "its console is empty"
+        reasons = [line for line in said if REASON.search(line)]
+        return " | ".join((reasons or said)[-lines:]) or "its console is empty"
 
     def gone(self) -> ProbeError:
         """What to say of it when it does not run."""
@@ -133,9 +137,11 @@ class GuestNode(LiveNode):
         """A socket of the microVM's kernel; see `LiveNode.socket`."""
         return self._ask().open(family, kind, proto)
 
-    def datagram_sockets(self, number: int) -> list[Socket]:
-        """UDP sockets of the microVM's kernel; see `LiveNode.datagram_sockets`."""
-        return [self.socket() for _ in range(number)]
+    def send_flows(
+        self, source: tuple[str, int], count: int, target: tuple[str, int], payload: bytes, *, port: str | None = None
+    ) -> None:
+        """Datagrams from sockets of the microVM's kernel; see `LiveNode.send_flows`."""
+        self._ask().ask("flows", source, count, target, port or "", None, payload=payload)
 
     def connect(self, path: str, timeout: float) -> Socket:
         """A connection to a UNIX socket in the microVM; see `LiveNode.connect`."""

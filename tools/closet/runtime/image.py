@@ -18,7 +18,8 @@ from closet.runtime import rootfs
 
 RECIPE = ("build.sh", "modules.txt")
 """What decides the kernel and its modules; the rest of the folder goes into each microVM as it is."""
-PROGRAMS = ("init", "start", "agent.py")
+PROGRAMS = {"init": "init", "start": "node/start", "agent.py": "node/agent.py"}
+"""File of the recipe that is a program of every microVM → where it is in its initrd."""
 TOOLS = ("mmdebstrap", "mksquashfs")
 """What building takes."""
 
@@ -86,8 +87,8 @@ def ensure(say: Callable[[str], None]) -> Image:
 
 
 def programs() -> dict[str, bytes | str]:
-    """Name → content of what every microVM runs."""
-    return {name: (paths.labs() / "microvm" / name).read_bytes() for name in PROGRAMS}
+    """What every microVM runs: where that is in the initrd → its content."""
+    return {PROGRAMS[name]: (paths.labs() / "microvm" / name).read_bytes() for name in PROGRAMS}
 
 
 def _build(target: Path, command: list[str], lock: int) -> None:

@@ -11,13 +11,15 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from closet.errors import RuntimeFault
 from closet.plan import Fabric, Node
-from closet.runtime import image, netns
+from closet.runtime import image, netns, template
 from closet.runtime.accel import Accelerator, best
 from closet.runtime.boot import phases
 from closet.runtime.guest import CONSOLE, GATEWAY, GUEST
@@ -25,15 +27,20 @@ from closet.runtime.image import Image
 from closet.runtime.processes import cgroup_files
 from closet.runtime.protocol import Started
 from closet.runtime.state import LabFolder
+from closet.runtime.template import CABLE
 
 QEMU = "qemu-system-x86_64"
 MEMORY = 320
 """MiB of a guest: enough for FRR and Soft-RoCE."""
 OVERHEAD = 96
 """MiB beside them that QEMU takes, translated code included."""
-MANAGEMENT_MAC = "02:c1:ff:ff:ff:ff"
-CABLE = "closet-"
-"""What a tap is called, a number follows: 0 is the management link, then the ports in order."""
+MANAGEMENT_MAC, MANAGEMENT_MTU = "02:c1:ff:ff:ff:ff", 1500
+WORDS = (
+    "console=ttyS0 quiet panic=-1 net.ifnames=0 mitigations=off no_timer_check init_on_alloc=0 hardened_usercopy=off"
+    " lsm= audit=0 rcupdate.rcu_expedited=1"
+)
+"""Of the kernel's command line. It tries its timer by waiting for ten ticks, and panics ("IO-APIC + timer doesn't
+work!") where the machine was busy meanwhile; the rest spares what protects nobody here and costs time."""
 ETH_P_ALL = 3
 JOIN = 'pid=$1; while shift && [ "$1" != -- ]; do echo $$ >"$1"; done; shift; exec nsenter -t "$pid" -n -p -- "$@"'
 """Join cgroups, then namespaces, and run something there: pid, files to write a pid to, --, the command."""
@@ -41,13 +48,23 @@ QUIET = {"net.ipv6.conf.all.disable_ipv6": 1, "net.ipv6.conf.default.disable_ipv
 """Of the container: only the guest may say anything on the cables."""
 
 
+IDENTITY = 1 << 20
+"""Bytes of the disk that tells a microVM who it is: an archive of files, then zeros."""
+
+
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """What all microVMs of a lab have in common."""
+    """What all microVMs of a lab have in common.
+
+    Attributes:
+        initrd: the image's, and the programs of microVMs behind it.
+        templates: MTUs of the ports → what microVMs with such ports go on from; empty where each of them boots.
+    """
 
     image: Image
     accelerator: Accelerator
-    memory: int = MEMORY
+    initrd: bytes
+    templates: Mapping[tuple[int, ...], Path]
 
 
 def lacks(count: int) -> str | None:
@@ -72,14 +89,42 @@ def free_memory() -> int:
     return 0
 
 
-def prepare(say: Callable[[str], None]) -> Machines:
-    """Have ready what microVMs need.
+def prepare(nodes: Iterable[Node], say: Callable[[str], None]) -> Machines:
+    """Have ready what these nodes need to be microVMs.
 
     Raises:
-        EnvironmentFault: their image cannot be built.
+        EnvironmentFault: it cannot be made.
     """
     ready = image.ensure(say)
-    return Machines(ready, best(ready))
+    initrd = ready.initrd.read_bytes() + image.archive(image.programs(), programs=("init",))
+    machines = Machines(ready, best(ready), initrd, {})
+    if machines.accelerator.quick:
+        return machines
+    templates = {}
+    for mtus in {_mtus(node) for node in nodes}:
+        with _files(initrd, bytes(IDENTITY)) as fds:
+            command = _qemu(mtus, machines, *fds)
+            templates[mtus] = template.ensure(command, fds, 1 + len(mtus), say)
+    return replace(machines, templates=templates)
+
+
+def _mtus(node: Node) -> tuple[int, ...]:
+    return tuple(p.mtu for p in node.ports)
+
+
+@contextmanager
+def _files(*contents: bytes) -> Iterator[list[int]]:
+    """Files without a name, for as long as the context lasts."""
+    fds = []
+    try:
+        for content in contents:
+            fds.append(os.memfd_create("microvm"))
+            os.truncate(fds[-1], len(content))
+            os.pwrite(fds[-1], content, 0)
+        yield fds
+    finally:
+        for fd in fds:
+            os.close(fd)
 
 
 def launch(
@@ -102,28 +147,28 @@ def _launch(fabric: Fabric, node: Node, folder: Path, pid: int, machines: Machin
     finally:
         os.close(space)
     (folder / CONSOLE).touch()
-    initrd = os.memfd_create("initrd")
+    saved = machines.templates.get(_mtus(node))
     try:
-        with machines.image.initrd.open("rb") as base, open(initrd, "wb", closefd=False) as out:
-            shutil.copyfileobj(base, out)
-            out.write(image.archive(_files(fabric, node, folder), programs=("init",)))
-        command = _qemu(node, folder, machines, initrd)
-        # A process may only leave for another pid namespace by a child, and QEMU's -daemonize makes that an orphan,
-        # which the container's first process adopts.
-        done = subprocess.run(
-            ["sh", "-c", JOIN, "sh", str(pid), *map(str, cgroup_files(pid)), "--", *command],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            pass_fds=[initrd],
-            cwd=folder,
-            timeout=60.0,
-            check=False,
-        )
+        with _files(machines.initrd, _identity(fabric, node, folder)) as fds, ExitStack() as stack:
+            command = [*_qemu(_mtus(node), machines, *fds), "-name", node.name, "-daemonize"]
+            command += ["-chardev", f"file,id=console,path={str(folder / CONSOLE).replace(',', ',,')}"]
+            if saved is not None:
+                fds.append(os.dup(stack.enter_context(saved.open("rb")).fileno()))
+                command += ["-incoming", f"fd:{fds[-1]}"]
+            # A process may only leave for another pid namespace by a child, and QEMU's -daemonize makes that an
+            # orphan, which the container's first process adopts.
+            done = subprocess.run(
+                ["sh", "-c", JOIN, "sh", str(pid), *map(str, cgroup_files(pid)), "--", *command],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                pass_fds=fds,
+                cwd=folder,
+                timeout=60.0,
+                check=False,
+            )
     except subprocess.TimeoutExpired:
         raise RuntimeFault(f"{node.name}: QEMU did not start in 60 s") from None
-    finally:
-        os.close(initrd)
     machine = _machine(pid)
     if done.returncode != 0 or machine is None:
         said = (done.stderr or done.stdout).strip().splitlines()
@@ -151,7 +196,7 @@ def _splice(node: Node) -> None:
             ipr.link("set", index=index, mtu=mtu, state="up")
             return index
 
-        management = tap(0, 1500)
+        management = tap(0, MANAGEMENT_MTU)
         ipr.addr("add", index=management, address=GATEWAY, prefixlen=30)
         ipr.neigh("replace", ifindex=management, dst=GUEST, lladdr=MANAGEMENT_MAC, state="permanent")
         for number, port in enumerate(node.ports, 1):
@@ -170,37 +215,40 @@ def _splice(node: Node) -> None:
                 )
 
 
-def _files(fabric: Fabric, node: Node, folder: Path) -> dict[str, bytes | str]:
-    """What a microVM finds in /node, and the program it begins with."""
-    recipe = image.programs()
-    nics = [("mgmt", MANAGEMENT_MAC), *((p.name, p.mac) for p in node.ports)]
+def _identity(fabric: Fabric, node: Node, folder: Path) -> bytes:
+    """The disk that tells a microVM who it is: what it then has in /run/closet/node."""
     up = "".join(f"ip link set {p.name} up\n" for p in node.ports)
     daemons = "".join(f"{line} || exit 1\n" for line in phases(fabric, node))
-    return {
-        "init": recipe.pop("init"),
-        **{f"node/{name}": content for name, content in recipe.items()},
+    ports = [f"{_mac(n)} {p.name} {p.mac}\n" for n, p in enumerate(node.ports, 1)]
+    files: dict[str, bytes | str] = {
         **{f"node/frr/{p.name}": p.read_bytes() for p in sorted((folder / "frr").iterdir()) if p.is_file()},
+        "node/now": f"{time.time():.0f}\n",
         "node/hostname": node.name,
-        "node/ports": "".join(f"{mac} {name}\n" for name, mac in nics),
+        "node/ports": "".join([f"{MANAGEMENT_MAC} mgmt {MANAGEMENT_MAC}\n", *ports]),
         "node/boot": daemons + up,
-        "node/rdma": "".join(f"{p.name}\n" for p in node.ports),
     }
+    return image.archive(files).ljust(IDENTITY, b"\0")
 
 
-def _qemu(node: Node, folder: Path, machines: Machines, initrd: int) -> list[str]:
+def _mac(number: int) -> str:
+    """The MAC of a NIC before its microVM knows who it is: 0 is the management link's, then come the ports."""
+    return MANAGEMENT_MAC if number == 0 else f"{MANAGEMENT_MAC[:-2]}{number:02x}"
+
+
+def _qemu(mtus: Sequence[int], machines: Machines, initrd: int, identity: int) -> list[str]:
+    """What all microVMs with such ports have in common; the files are descriptors."""
     nics = []
-    macs = [(MANAGEMENT_MAC, 1500), *((p.mac, p.mtu) for p in node.ports)]
-    for n, (mac, mtu) in enumerate(macs):
+    for n, mtu in enumerate((MANAGEMENT_MTU, *mtus)):
         nics += ["-netdev", f"tap,id=n{n},ifname={CABLE}{n},script=no,downscript=no"]
-        nics += ["-device", f"virtio-net-pci,netdev=n{n},mac={mac},host_mtu={mtu},romfile="]
-    console = str(folder / CONSOLE).replace(",", ",,")
+        nics += ["-device", f"virtio-net-pci,netdev=n{n},mac={_mac(n)},host_mtu={mtu},romfile="]
+    drives = []
+    for disk in (machines.image.root, f"/proc/self/fd/{identity}"):
+        drives += ["-drive", f"file={disk},format=raw,if=virtio,readonly=on,file.locking=off"]
     return [
-        *(QEMU, "-name", node.name, "-machine", "pc", *machines.accelerator.options),
-        *("-smp", "1", "-m", str(machines.memory), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+        *(QEMU, "-machine", "pc", *machines.accelerator.options, "-smp", "1", "-m", str(MEMORY)),
+        *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "chardev:console"),
         *("-kernel", str(machines.image.kernel), "-initrd", f"/proc/self/fd/{initrd}"),
-        *("-append", f"console=ttyS0 quiet panic=-1 net.ifnames=0 mitigations=off {machines.accelerator.words}"),
-        *("-drive", f"file={machines.image.root},format=raw,if=virtio,readonly=on,file.locking=off"),
-        *("-chardev", f"file,id=console,path={console}", "-serial", "chardev:console"),
+        *("-append", f"{WORDS} {machines.accelerator.words}"),
+        *drives,
         *nics,
-        "-daemonize",
     ]

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,14 +116,25 @@ class LiveNode:
         with self.netns(vrf):
             return socket.socket(family, kind, proto)
 
-    def datagram_sockets(self, number: int) -> list[Socket]:
-        """Many UDP sockets of the node's own kernel, in its network namespace: entered once for all of them.
+    def send_flows(
+        self, source: tuple[str, int], count: int, target: tuple[str, int], payload: bytes, *, port: str | None = None
+    ) -> None:
+        """Send one UDP datagram from each of `count` consecutive source ports, each from a socket of its own.
+
+        Args:
+            source: the address, and the first port. port: the network interface they leave by; else routes say.
 
         Raises:
-            ProbeError: the node is gone.
+            OSError: one could not be sent. ProbeError: the node is gone.
         """
-        with self.netns():
-            return [Socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(number)]
+        address, first = source
+        with ExitStack() as stack, self.netns():  # entered once for all of them
+            for n in range(first, first + count):
+                s = stack.enter_context(Socket(socket.AF_INET, socket.SOCK_DGRAM))
+                if port is not None:
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, port.encode())
+                s.bind((address, n))
+                s.sendto(payload, target)
 
     def connect(self, path: str, timeout: float) -> Socket:
         """A connection to a UNIX socket of the node.

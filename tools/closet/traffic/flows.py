@@ -53,21 +53,11 @@ def send(node: LiveNode, stream: Stream) -> None:
     Raises:
         ProbeError: a packet could not be sent.
     """
+    address, to = str(stream.source.address), (str(stream.target.address), ROCE_PORT)
     for first in range(0, stream.flows, BATCH):
-        _send_some(node, stream, range(first, min(first + BATCH, stream.flows)))
-
-
-def _send_some(node: LiveNode, stream: Stream, flows: range) -> None:
-    payload = bytes(PAYLOAD)
-    to = (str(stream.target.address), ROCE_PORT)
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(s) for s in node.datagram_sockets(len(flows))]
+        count = min(BATCH, stream.flows - first)
         try:
-            for n, s in zip(flows, sockets, strict=True):
-                if stream.source.port is not None:
-                    s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, stream.source.port.encode())
-                s.bind((str(stream.source.address), FIRST_SOURCE_PORT + n))
-                s.sendto(payload, to)
+            node.send_flows((address, FIRST_SOURCE_PORT + first), count, to, bytes(PAYLOAD), port=stream.source.port)
         except OSError as e:
             raise ProbeError(f"{stream.source}: UDP to {stream.target}: {e.strerror}") from None
 

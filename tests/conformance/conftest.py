@@ -15,7 +15,7 @@ from .lifecycle import Closet
 
 OWN_LABS = {
     *("test_apply.py", "test_contrast.py", "test_hardship.py", "test_interop.py", "test_lifecycle.py"),
-    "test_microvms.py",
+    *("test_microvms.py", "test_wire_mtu.py"),
 }
 """Files whose tests bring up labs of their own: the lab at hand tells nothing of them."""
 

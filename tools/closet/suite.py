@@ -52,8 +52,8 @@ def select(names: Iterable[str]) -> list[Check]:
     return [CHECKS[name] for name in wanted or CHECKS]
 
 
-Which = Callable[[Any], bool]
-"""Whether to look at a claim, by the key it has in what its check expects (see `records.about`)."""
+Which = Callable[[str, Any], bool]
+"""Whether to look at a claim, by its check's name and the key it has in what that expects (see `records.about`)."""
 
 
 def run(
@@ -73,7 +73,7 @@ def run_one(fabric: Fabric, nodes: Mapping[str, LiveNode], check: Check, which: 
     result = Result(check.name, check.claim, 0)
     expected = check.expect(fabric)
     if which is not None:
-        expected = {k: v for k, v in expected.items() if which(k)}
+        expected = {k: v for k, v in expected.items() if which(check.name, k)}
     if isinstance(check, NodeCheck):
         _judge_nodes(fabric, nodes, check, expected, result)
     else:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from closet.plan import Fabric
 from closet.records import Fan, about
 
+OWN = frozenset({"daemons", "config", "links", "settings", "layer2", "vnis"})
+"""Checks of what a node has of its own: only what is done to it can change that; the rest it hears from others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -17,21 +20,25 @@ class Scope:
     with one that did is as it was.
 
     Attributes:
+        touched: nodes that changed.
         vrfs: tenants that came or changed, in themselves or in whom they peer with.
         moved: switches, all of them, since routes of a tenant are on each; hosts that moved, and those of `vrfs`.
         beside: other hosts of leaves that changed.
     """
 
+    touched: frozenset[str]
     vrfs: frozenset[str]
     moved: frozenset[str]
     beside: frozenset[str]
 
-    def covers(self, key: object) -> bool:
-        """Whether to look at the claim of this key: any that involves `moved`, and by packets all among `beside`."""
+    def covers(self, check: str, key: object) -> bool:
+        """Whether to look at a claim of a check: any that involves `moved`, and by packets all among `beside`."""
         if isinstance(key, Fan):
             return key.vrf in self.vrfs
         nodes = about(key)
-        return bool(nodes & self.moved) or (not isinstance(key, str) and nodes <= self.beside)
+        if isinstance(key, str):
+            return key in self.touched or (key in self.moved and check not in OWN)
+        return bool(nodes & self.moved) or nodes <= self.beside
 
 
 def scope(old: Fabric, new: Fabric, touched: Collection[str]) -> Scope:
@@ -40,4 +47,6 @@ def scope(old: Fabric, new: Fabric, touched: Collection[str]) -> Scope:
     vrfs |= {t for p in {*old.peerings} ^ {*new.peerings} for t in (p.one, p.other)} & new.tenants.keys()
     hosts = {h.name for h in new.hosts if h.name in touched or h.vrf in vrfs}
     beside = {h.name for h in new.hosts if {p.peer for p in h.ports} & {*touched}} - hosts
-    return Scope(frozenset(vrfs), frozenset(hosts | {n.name for n in new.switches}), frozenset(beside))
+    return Scope(
+        frozenset(touched), frozenset(vrfs), frozenset(hosts | {n.name for n in new.switches}), frozenset(beside)
+    )

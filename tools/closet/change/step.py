@@ -33,8 +33,9 @@ class Step:
 
 
 def steps(old: Fabric, new: Fabric, names: Iterable[str] | None = None) -> dict[str, Step]:
-    """Node → its step, of those that have one."""
-    found = {name: _step(old, new, name) for name in (old.nodes if names is None else names)}
+    """Node → its step, of those that have one: a host that is the same in both plans has none."""
+    some = [n for n in (old.nodes if names is None else names) if not (old[n].is_host and old[n] == new[n])]
+    found = {name: _step(old, new, name) for name in some}
     return {name: step for name, step in found.items() if step}
 
 

@@ -14,9 +14,9 @@ from closet.render import render_node
 
 def _daemons(fabric: Fabric) -> dict[str, frozenset[str]]:
     always = {"mgmtd", "zebra", "bgpd"} | ({"bfdd"} if fabric.bfd is not None else set())
-    return {
-        n.name: frozenset(always | ({"staticd"} if "staticd.conf" in render_node(fabric, n) else set())) for n in fabric
-    }
+    may_have = {n.name for n in fabric if fabric.vrfs(n) or n.config is not None or n.extra is not None}
+    static = {name for name in may_have if "staticd.conf" in render_node(fabric, fabric[name])}
+    return {n.name: frozenset(always | ({"staticd"} if n.name in static else set())) for n in fabric}
 
 
 def _configs(fabric: Fabric) -> dict[str, frozenset[str]]:

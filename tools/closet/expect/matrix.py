@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import IPv4Address
 from itertools import chain
 
@@ -25,10 +26,12 @@ def expected_matrix(fabric: Fabric) -> dict[Probe, frozenset[str]]:
     having: dict[IPv4Address, list[Endpoint]] = {}
     for endpoint in chain(*endpoints(fabric)):
         having.setdefault(endpoint.address, []).append(endpoint)
+    places = {h.name: place_of(fabric, h.name) for h in fabric.hosts}
     return {
-        Probe(protocol, *pair, _between(fabric, pair)): ALLOWED if n else may
+        Probe(protocol, *pair, between): ALLOWED if n else may
         for pair, n in hops.items()
         for may in [TAKEN if not n and _taken(fabric, pair, having[pair[1].address]) else DENIED]
+        for between in [_between(places, pair)]
         for protocol in PROTOCOLS
     }
 
@@ -40,8 +43,8 @@ def _taken(fabric: Fabric, pair: Pair, having: list[Endpoint]) -> bool:
     return any(e.host == source.host or allowed(fabric, source, e) for e in others)
 
 
-def _between(fabric: Fabric, pair: Pair) -> str:
-    a, b = (place_of(fabric, e.host) for e in pair)
+def _between(places: Mapping[str, str], pair: Pair) -> str:
+    a, b = (places[e.host] for e in pair)
     return a if a == b else f"{a} to {b}"
 
 

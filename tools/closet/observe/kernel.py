@@ -46,9 +46,8 @@ def fib(node: LiveNode, vrf: str = DEFAULT_VRF, *, bridge: str = "") -> Fib:
         ProbeError: the node is gone.
     """
     routes: Fib = {}
-    links = netlink.links(node, vrf)
-    names = _names(links)
-    table = _table(links, vrf)
+    names = node.ports(vrf=vrf)
+    table = RT_TABLE_MAIN if vrf == DEFAULT_VRF or node.has_namespace(vrf) else _table(netlink.links(node), vrf)
     protocols = {RTPROT_BGP} if vrf == DEFAULT_VRF else {RTPROT_BGP, RTPROT_ZSTATIC}
     for route in netlink.routes(node, socket.AF_INET, vrf):
         if route.get_attr("RTA_TABLE") != table or route["proto"] not in protocols:
@@ -103,9 +102,10 @@ def settings(node: LiveNode, fabric: Fabric) -> dict[str, int]:
         ProbeError: the node is gone.
     """
     planned = sysctls(fabric[node.name])
+    files = ["/proc/sys/" + name.replace(".", "/") for name in planned]
     found: dict[str, int] = {}
     for vrf in _places(node, fabric):
-        here = {name: int(node.read("/proc/sys/" + name.replace(".", "/"), vrf=vrf)) for name in planned}
+        here = dict(zip(planned, map(int, node.read_all(files, vrf=vrf).values()), strict=True))
         found |= {name: value for name, value in here.items() if value != planned[name] or name not in found}
     return found
 

@@ -7,13 +7,17 @@ the one it is for takes it, the others log it and go on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 ALL = ("zebra.conf", "bgpd.conf", "bfdd.conf", "staticd.conf")
 """mgmtd reads zebra.conf and staticd.conf too, and hands those daemons what it manages for them."""
 
 COMMON = ("frr ", "hostname ", "log ")
 """First words of what every daemon takes, and none needs a file for."""
+
+REMEMBERED = 1024
+"""Configurations whose parts are kept: a change renders two plans, and most nodes are the same in both."""
 
 OWNERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("service ", ()),  # vtysh's own
@@ -39,7 +43,8 @@ OWNERS: tuple[tuple[str, tuple[str, ...]], ...] = (
 """First words of a top-level line or block → the files it belongs to."""
 
 
-def split(frr_conf: str) -> dict[str, str]:
+@lru_cache(REMEMBERED)
+def split(frr_conf: str) -> Mapping[str, str]:
     """File name → its part of an integrated configuration; a file nothing is for in particular is left out."""
     files: dict[str, list[str]] = {name: [] for name in ALL}
     wanted = {"zebra.conf", "bgpd.conf"}  # these always run

@@ -8,7 +8,7 @@ import shlex
 import socket
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
@@ -162,6 +162,15 @@ class GuestNode(LiveNode):
         """A file of the microVM; see `LiveNode.read`."""
         data: bytes = self._ask().ask("read", path)
         return data.decode()
+
+    def read_all(self, paths: Iterable[str], *, vrf: str = "default") -> dict[str, str]:
+        """Files of the microVM; see `LiveNode.read_all`."""
+        return {path: self.read(path) for path in paths}
+
+    def ports(self, *, vrf: str = "default") -> dict[int, str]:
+        """The interfaces of the microVM; see `LiveNode.ports`."""
+        names = [line.partition(":")[0].strip() for line in self.read("/proc/net/dev").splitlines()[2:]]
+        return {self.index(name): name for name in names}
 
     def argv(self, command: Sequence[str], *, terminal: bool = False, vrf: str = "default") -> list[str]:
         """The command line that runs `command` in the microVM; see `LiveNode.argv`."""

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,6 +171,24 @@ class LiveNode:
         """
         with self.netns(vrf):
             return Path(path.replace("/proc/net/", "/proc/thread-self/net/")).read_text(encoding="utf-8")
+
+    def read_all(self, paths: Iterable[str], *, vrf: str = "default") -> dict[str, str]:
+        """Many such files, in one visit; path → text.
+
+        Raises:
+            OSError: there is no such file. ProbeError: the node is gone.
+        """
+        with self.netns(vrf):
+            return {path: Path(path).read_text(encoding="utf-8") for path in paths}
+
+    def ports(self, *, vrf: str = "default") -> dict[int, str]:
+        """Index → name of the network interfaces where the devices of a VRF are.
+
+        Raises:
+            ProbeError: the node is gone.
+        """
+        with self.netns(vrf):
+            return dict(socket.if_nameindex())
 
     def argv(self, command: Sequence[str], *, terminal: bool = False, vrf: str = "default") -> list[str]:
         """The command line that runs `command` in the node.

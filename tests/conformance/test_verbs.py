@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import permutations
@@ -26,7 +27,7 @@ from closet.traffic.verbs import Job, Nic, bandwidth, latency, rping, transfer
 from . import changes
 
 PATIENCE = 8.0
-"""Seconds for what must not pass: what may takes a fraction of that, as its control shows each time."""
+"""Seconds for what will not pass."""
 SMALL = 20
 """Messages that are enough to see whether they pass."""
 
@@ -112,22 +113,31 @@ def test_the_connection_manager(pairs: list[Pair]) -> None:
         assert rping(a, b, count=5) == 5
 
 
-def test_tenants_do_not_meet(lab: Lab, pairs: list[Pair], strangers: list[Pair]) -> None:
+def test_tenants_do_not_meet(pairs: list[Pair], strangers: list[Pair]) -> None:
     """Neither by the connection manager, which is RoCE itself, nor by perftest; not one packet comes in.
 
-    Controls, with the same patience: both ends reach, and are reached by, hosts of their own tenant.
+    Controls: both ends reach, and are reached by, hosts of their own tenant; four times as long as that took is waited.
     """
     for a, b in strangers:
-        for nic in (a, b):
-            for pair in pairs:
-                if nic.endpoint.host in {end.endpoint.host for end in pair}:
-                    assert rping(*pair, count=1, seconds=PATIENCE) == 1
+        took = max(
+            _seconds(pair)
+            for nic in (a, b)
+            for pair in pairs
+            if nic.endpoint.host in {end.endpoint.host for end in pair}
+        )
         before = counted(b)["rcvd_pkts"]
         with pytest.raises(ClosetError, match="rping"):
-            rping(a, b, count=1, seconds=PATIENCE)
+            rping(a, b, count=1, seconds=max(2.0, 4 * took))
         with pytest.raises(ClosetError, match="ib_write_bw"):
-            bandwidth(a, b, Job(messages=SMALL, seconds=PATIENCE))
+            bandwidth(a, b, Job(messages=SMALL, seconds=max(2.0, 4 * took)))
         assert counted(b)["rcvd_pkts"] == before
+
+
+def _seconds(pair: Pair) -> float:
+    """How long a ping takes between two that may meet."""
+    began = time.monotonic()
+    assert rping(*pair, count=1) == 1
+    return time.monotonic() - began
 
 
 def closet_rdma(lab: Lab, *words: str) -> subprocess.CompletedProcess[str]:
@@ -217,7 +227,7 @@ def test_a_black_hole_ends_at_the_deadline(lab: Lab, pairs: list[Pair]) -> None:
     with black_hole(lab, a):
         result = transfer(a, b, Job(seconds=PATIENCE))
     assert (result.done, result.complete, result.failed) == (0, False, None)
-    assert result.seconds < PATIENCE + 5
+    assert PATIENCE < result.seconds < 5 * PATIENCE
     assert [s.partition(":")[0] for s in result.stalled] == [str(a.endpoint), str(b.endpoint)]
     assert [re.search(r": (\w+), send PSN", s)[1] for s in result.stalled] == ["RTS", "RTR"], "the target only answers"
     assert len(result.ports) == 1

@@ -25,13 +25,14 @@ mkdir -p "$initrd/bin" "$initrd/dev" "$initrd/proc" "$initrd/sys" "$initrd/modul
 cp "$tree/usr/bin/busybox" "$initrd/bin/busybox"
 for applet in sh mount insmod mkdir cp mv switch_root poweroff; do ln -s busybox "$initrd/bin/$applet"; done
 sed -n 's/^\([a-z]*\): */\1 /p' "$2" | while read -r set modules; do
-  for module in $modules; do chroot "$tree" modprobe -S "$version" --show-depends "$module"; done |
-    while read -r verb file _; do
-      [ "$verb" = insmod ] || continue
-      name=$(basename "$file" .ko.xz)
-      chroot "$tree" xz -dc "$file" >"$initrd/modules/$name.ko"
-      echo "$name"
-    done | awk '!seen[$0]++' >"$initrd/modules/$set"
+  # Not in a pipe: there a module that does not exist would be no error.
+  for module in $modules; do chroot "$tree" modprobe -S "$version" --show-depends "$module"; done >"$tree/depends"
+  while read -r verb file _; do
+    [ "$verb" = insmod ] || continue
+    name=$(basename "$file" .ko.xz)
+    chroot "$tree" xz -dc "$file" >"$initrd/modules/$name.ko"
+    echo "$name"
+  done <"$tree/depends" | awk '!seen[$0]++' >"$initrd/modules/$set"
 done
 (cd "$initrd" && find . | "$tree/usr/bin/busybox" cpio -o -H newc 2>/dev/null) >"$target/initrd.cpio"
 rm -rf "$tree"

@@ -14,6 +14,7 @@ import shlex
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ SECONDS = 180.0
 """How long it may take to boot, on a machine that is busy with other things."""
 CABLE = "closet-"
 """What a tap is called, a number follows: 0 is the management link, then the ports in order."""
+KEPT = 7 * 86400.0
+"""Seconds that a file is kept which nobody uses: each is 100 MB."""
 FAST = 10 << 30
 """Bytes a second at which it may be saved; left to itself QEMU spares a network that is not there."""
 
@@ -51,6 +54,10 @@ def ensure(command: Sequence[str], fds: Sequence[int], taps: int, say: Callable[
             if not target.exists():
                 say("booting the microVM that others go on from (once; about 20 s without KVM)")
                 _make(list(command), fds, taps, target)
+                for old in paths.cache().glob("template-*"):
+                    if old.stat().st_mtime < time.time() - KEPT:
+                        old.unlink()
+    target.touch()
     return target
 
 

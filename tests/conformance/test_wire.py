@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from closet.lab import Lab
 from closet.plan import DEFAULT_VRF
 from closet.roce.wire import Op
 from closet.roce.work import Verb
+from closet.traffic import sightings
 
 from . import changes
 from .watching import Watch, in_a_tenant, in_the_underlay, ingress, nft
@@ -62,6 +63,13 @@ def test_what_is_kept_opens_in_tshark(here: Watch) -> None:
     assert {row[0] for row in rows} == {str(s.place) for s in seen.sightings}
     assert {int(row[1], 0) for row in rows} == {qpn for pair in seen.result.qpns for qpn in pair}
     assert all(row[3] == "" for row in rows)
+
+
+def test_offloads_would_be_seen(here: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a veth carries by itself is not what would be on a wire: super-packets, and unfinished checksums."""
+    monkeypatch.setattr(sightings, "as_on_a_wire", lambda *_: nullcontext())
+    found = {f.subject.partition(": ")[2] for f in here.findings(here.see(verb=Verb.WRITE, size=1 << 16))}
+    assert {"UDP checksum", "payload of WRITE_MIDDLE"} <= found
 
 
 # what a switch may do wrong

@@ -28,7 +28,7 @@ CONSOLE = "console.log"
 """In the node's folder: what the kernel and the first program of the microVM said."""
 CONTROL = "/run/closet-ssh"
 """Where, in the node's container, the one SSH connection to the microVM is shared by all that need one."""
-REASON = re.compile(r"^(?!.*end Kernel panic)(?:\[[ .\d]+\] )?(?:Kernel panic|BUG: |Oops|Out of memory|closet: )")
+REASON = re.compile(r"^(?!.*end Kernel panic)(?:\[[ .\d]+\] )?(?:Kernel panic|BUG: |Oops|RIP: |Out of memory|closet: )")
 """What on a console says why a microVM ended."""
 SSH = [
     *("ssh", "-q", "-S", CONTROL, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
@@ -75,7 +75,7 @@ class GuestNode(LiveNode):
                 f"{self.name}: its microVM is not ready after {seconds:g} s; last on its console: {self.last_words()}"
             ) from None
 
-    def last_words(self, lines: int = 2) -> str:
+    def last_words(self, lines: int = 3) -> str:
         """The last lines of its console; of a kernel that panicked, those that say why rather than its call trace."""
         try:
             text = (self.folder / CONSOLE).read_text(encoding="utf-8", errors="replace")

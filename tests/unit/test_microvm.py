@@ -106,7 +106,8 @@ PANIC = """
     ("console", "said"),
     [
         (PANIC, "[ 2.9] Kernel panic - not syncing: IO-APIC + timer doesn't work! Boot with apic=debug"),
-        ("one\n\n two \nthree\n", "two | three"),
+        ("zero\none\n\n two \nthree\n", "one | two | three"),
+        ("BUG: x\nRIP: 0010:memcpy+0x1/0x2\n </TASK>\n", "BUG: x | RIP: 0010:memcpy+0x1/0x2"),
         ("closet: module x: not loaded\nlater\n", "closet: module x: not loaded"),
         ("", "its console is empty"),
     ],

@@ -59,6 +59,8 @@ def test_small_mtu_is_caught(lab: Lab, findings: Findings) -> None:
         assert findings("reach")
     finally:
         lab[leaf.name].run("ip", "link", "set", port, "mtu", str(lab.fabric.mtu))
+        for node in lab.nodes.values():  # who was told of a narrow path remembers it for ten minutes
+            node.run("ip", "route", "flush", "cache")
 
 
 def test_a_dead_daemon_is_a_finding(lab: Lab, findings: Findings) -> None:

@@ -173,6 +173,8 @@ class _Pinger:
         try:
             s.sendto(head + numbers + self._padding[i], (str(self._endpoints[j].address), 0))
         except OSError as e:
+            if e.errno == errno.ENOBUFS:  # it waits for a neighbour that is gone, as those do that fill the socket
+                return True
             if e.errno in UNREACHABLE:
                 return False
             raise ProbeError(f"{self._endpoints[i]}: echo to {self._endpoints[j]}: {e.strerror}") from None

@@ -7,40 +7,53 @@ machine (Linux Documentation/networking/segmentation-offloads.rst).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Literal
 
 from closet.plan import Node
 from closet.runtime.node import LiveNode
 
-FEATURES = ("tx-udp-segmentation", "tx-checksum-ip-generic")
+FEATURES = ("tx-checksum-ip-generic", "tx-udp-segmentation")
 """Names of ethtool(8)."""
 
 
-@contextmanager
-def as_on_a_wire(nodes: Mapping[str, LiveNode], *hosts: Node) -> Iterator[None]:
+OPPOSITE = {"on": "off", "off": "on"}
+
+
+def as_on_a_wire(nodes: Mapping[str, LiveNode], *hosts: Node) -> AbstractContextManager[None]:
     """What these hosts send is cut into packets, with whole checksums, before it enters the first cable.
 
     Raises:
         ProbeError: a host is gone, or its kernel refuses.
+    """
+    return offloads(nodes, *hosts, to="off")
+
+
+@contextmanager
+def offloads(nodes: Mapping[str, LiveNode], *hosts: Node, to: Literal["on", "off"]) -> Iterator[None]:
+    """Those of these hosts' ports are on, or off, and afterwards as before.
+
+    Raises:
+        ProbeError: as `as_on_a_wire`.
     """
     switched: list[tuple[LiveNode, str, list[str]]] = []
     try:
         for host in hosts:
             node = nodes[host.name]
             for port in host.ports:
-                was_on = _on(node, port.name)
-                _switch(node, port.name, was_on, "off")
-                switched.append((node, port.name, was_on))
+                others = _in_state(node, port.name, OPPOSITE[to])
+                _switch(node, port.name, others, to)
+                switched.append((node, port.name, others))
         yield
     finally:
-        for node, name, was_on in switched:
-            _switch(node, name, was_on, "on")
+        for node, name, others in switched:
+            _switch(node, name, others, OPPOSITE[to])
 
 
-def _on(node: LiveNode, port: str) -> list[str]:
+def _in_state(node: LiveNode, port: str, wanted: str) -> list[str]:
     rows = (line.split(":") for line in node.run("ethtool", "-k", port).stdout.splitlines())
     state = {row[0].strip(): row[1].split() for row in rows if len(row) == 2}
-    return [f for f in FEATURES if state.get(f, [""])[0:1] == ["on"]]
+    return [f for f in FEATURES if state.get(f, [""])[0:1] == [wanted]]
 
 
 def _switch(node: LiveNode, port: str, features: list[str], to: str) -> None:

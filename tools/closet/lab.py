@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from closet.converge import Convergence
-from closet.errors import ClosetError, EnvironmentFault, IntentError, UsageError
+from closet.errors import ClosetError, EnvironmentFault, IntentError, RuntimeFault, UsageError
 from closet.intent import Intent
 from closet.plan import Fabric, plan
 from closet.render import render
@@ -136,6 +136,8 @@ def up(intent: Intent, *, runtime: str = "auto", name: str | None = None, progre
             progress.mark("converged")
             lab = Lab(fabric, folder, state, nodes, fresh=True)
             lab.results = prove(lab)
+            if not all(r.passed for r in lab.results) and folder.full():
+                raise RuntimeFault(f"lab {folder.name}: nodes that cannot write")  # it is said below what that means
             progress.mark("proven")
             state.phase = "running"
             state.started = time.time()

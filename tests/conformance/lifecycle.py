@@ -170,6 +170,15 @@ def signal_all(process: subprocess.Popen[str], number: int) -> None:
         os.killpg(process.pid, number)
 
 
+def kill(process: subprocess.Popen[str], *, group: bool) -> None:
+    """End it by SIGKILL, alone or with its children."""
+    if group:
+        signal_all(process, signal.SIGKILL)
+    else:
+        process.kill()
+    process.communicate(timeout=60)
+
+
 @contextlib.contextmanager
 def stopped(process: subprocess.Popen[str]) -> Iterator[None]:
     """It stands still meanwhile."""

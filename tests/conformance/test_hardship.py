@@ -16,13 +16,16 @@ from .lifecycle import Closet, small_disk
 def test_full_disk(closet: Closet, size: str) -> None:
     """Rendering, runc's state and what daemons write fail, in turn: a line, and nothing is left."""
     with small_disk(closet.home, size):
-        done = closet.up()
-        if done.code == 0:  # where an engine keeps what nodes write elsewhere, little is enough
-            assert closet.runtime != "oci"
-            closet.down()
-        else:
-            done.refused(3, "no space left")
-        assert closet.traces() == []
+        try:
+            done = closet.up()
+            if done.code == 0:  # where an engine keeps what nodes write elsewhere, little is enough
+                assert closet.runtime != "oci"
+                closet.down()
+            else:
+                done.refused(3, "no space left")
+            assert closet.traces() == []
+        finally:
+            closet.down()  # should this have failed: without its disk nobody knows of the lab
 
 
 def test_disk_filled_later(closet: Closet) -> None:

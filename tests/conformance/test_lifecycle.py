@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from . import changes
-from .lifecycle import Closet, Done, children, signal_all, stopped, wait_or_not
+from .lifecycle import Closet, Done, children, kill, signal_all, stopped, wait_or_not
 
 KILLS = 20
 CGROUPS = Path("/sys/fs/cgroup")
@@ -65,11 +65,7 @@ def test_killed_at_a_random_point(beside: Closet, seconds: float, point: int) ->
     """Seeded points spread over all of `up`; with or without its children; `down` follows, or `up` again."""
     process = beside.start_up()
     wait_or_not(process, seconds * (point + random.Random(point).random()) / KILLS)
-    if point % 2:
-        signal_all(process, signal.SIGKILL)
-    else:
-        process.kill()
-    process.communicate(timeout=60)
+    kill(process, group=bool(point % 2))
     if point % 4 == 3:
         beside.up().passed()
         assert beside.traces() != []

@@ -18,7 +18,7 @@ import pytest
 from closet.runtime import microvm, rdma
 
 from . import changes
-from .lifecycle import Closet, signal_all, wait_or_not
+from .lifecycle import Closet, kill, signal_all, wait_or_not
 
 INTENT = "name: tiny\nspines: 1\nleaves: 1\nhosts: {per_leaf: 2, rdma: verbs}\n"
 KILLS = 8
@@ -81,11 +81,7 @@ def test_killed_while_they_boot(whole: tuple[Closet, float], point: int) -> None
     closet, seconds = whole
     process = closet.start_up()
     wait_or_not(process, seconds * (point + random.Random(point).random()) / KILLS)
-    if point % 2:
-        signal_all(process, signal.SIGKILL)
-    else:
-        process.kill()
-    process.communicate(timeout=60)
+    kill(process, group=bool(point % 2))
     closet.down("tiny")
     assert closet.traces() == []
 

@@ -7,13 +7,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from closet.check import CHECKS, Check, NodeCheck
 from closet.errors import ProbeError, UsageError
 from closet.plan import Fabric
 from closet.records import Finding
 from closet.runtime.node import LiveNode
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -45,11 +47,23 @@ def select(names: Iterable[str]) -> list[Check]:
     Raises:
         UsageError: there is no such check.
     """
+    return chosen("check", CHECKS, names)
+
+
+def chosen(kind: str, known: Mapping[str, T], names: Iterable[str]) -> list[T]:
+    """Those of these names in a registry, or all.
+
+    Args:
+        kind: what they are, for the error.
+
+    Raises:
+        UsageError: there is none of a name.
+    """
     wanted = list(names)
     for name in wanted:
-        if name not in CHECKS:
-            raise UsageError(f"check {name!r}, allowed: {', '.join(CHECKS)}")
-    return [CHECKS[name] for name in wanted or CHECKS]
+        if name not in known:
+            raise UsageError(f"{kind} {name!r}, allowed: {', '.join(known)}")
+    return [known[name] for name in wanted or known]
 
 
 Which = Callable[[str, Any], bool]

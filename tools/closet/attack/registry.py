@@ -8,10 +8,10 @@ from typing import Any, Protocol, TypeVar
 
 from closet.attack.shot import Shot, fire
 from closet.check import ProbeCheck
-from closet.errors import UsageError
 from closet.plan import Fabric
 from closet.records import Finding
 from closet.runtime.node import LiveNode
+from closet.suite import chosen
 
 
 class Try(Protocol):
@@ -89,8 +89,4 @@ def select(names: Iterable[str]) -> list[Attack]:
     Raises:
         UsageError: there is no such attack.
     """
-    wanted = list(names)
-    for name in wanted:
-        if name not in ATTACKS:
-            raise UsageError(f"attack {name!r}, allowed: {', '.join(ATTACKS)}")
-    return [ATTACKS[name] for name in wanted or ATTACKS]
+    return chosen("attack", ATTACKS, names)

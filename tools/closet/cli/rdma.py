@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from closet.roce.work import Verb
     from closet.traffic import rdma as by_endpoint
     from closet.traffic import verbs
-    from closet.traffic.worker import End
 
     Result = by_endpoint.Result | verbs.Result
 
@@ -103,15 +102,13 @@ def rdma(
     from closet.roce.work import Verb
 
     opened = open_lab(lab)
-    (a, a_mtu), (b, b_mtu) = address(opened, source), address(opened, target)
-    if a.host == b.host:
-        raise UsageError(f"{source} {target}: that is one host, allowed are two")
+    a, b, mtu = ends(opened, source, target)
     by = _backend(opened, (a, b), by)
     asked = Asked(Verb(verb), size, messages, depth, qps, dscp << 2 | (2 if ecn else 0), rate, seconds)
     if by == "verbs":
         result: Result = _by_verbs(opened, a, b, asked)
     else:
-        result = _by_endpoint(opened, a, b, asked, min(a_mtu, b_mtu))
+        result = _by_endpoint(opened, a, b, asked, mtu)
     ways = _ways(opened, a, b, result)
     if json_:
         more = {"goodput": result.goodput, "complete": result.complete, "by": by}
@@ -123,15 +120,15 @@ def rdma(
     ctx.exit(0 if result.complete else 1)
 
 
-def endpoint(lab: Lab, word: str) -> tuple[End, int]:
-    """A host and the address meant by a word, and the IP MTU there."""
-    from closet.traffic.worker import End
+def ends(lab: Lab, source: str, target: str) -> tuple[Endpoint, Endpoint, int]:
+    """The two addresses that are meant, and the smaller of the IP MTUs there."""
+    (a, a_mtu), (b, b_mtu) = _address(lab, source), _address(lab, target)
+    if a.host == b.host:
+        raise UsageError(f"{source} {target}: that is one host, allowed are two")
+    return a, b, min(a_mtu, b_mtu)
 
-    found, mtu = address(lab, word)
-    return End(lab[found.host], found), mtu
 
-
-def address(lab: Lab, word: str) -> tuple[Endpoint, int]:
+def _address(lab: Lab, word: str) -> tuple[Endpoint, int]:
     """The address of a host meant by a word, and the IP MTU there."""
     from closet.records import Endpoint
 

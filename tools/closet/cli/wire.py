@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from closet.cli.rdma import VERBS, Size, endpoint
+from closet.cli.rdma import VERBS, Size, ends
 from closet.cli.show import as_json, table
 from closet.errors import UsageError
 
@@ -101,13 +101,11 @@ def _ends(lab: Lab, source: str, target: str) -> tuple[Endpoint, Endpoint, int]:
     """The two addresses that are meant, and the path MTU between them."""
     from closet.roce.wire import path_mtu
 
-    (a, a_mtu), (b, b_mtu) = endpoint(lab, source), endpoint(lab, target)
-    if a.endpoint.host == b.endpoint.host:
-        raise UsageError(f"{source} {target}: that is one host, allowed are two")
+    a, b, mtu = ends(lab, source, target)
     for end in (a, b):
-        if end.node.boots_itself:
-            raise UsageError(f"{end.endpoint.host}: a microVM, allowed are hosts that the userspace endpoint can be in")
-    return a.endpoint, b.endpoint, path_mtu(min(a_mtu, b_mtu))
+        if lab[end.host].boots_itself:
+            raise UsageError(f"{end.host}: a microVM, allowed are hosts that the userspace endpoint can be in")
+    return a, b, path_mtu(mtu)
 
 
 def _summary(seen: Watched) -> str:

@@ -118,3 +118,13 @@ def ingress(lab: Lab, node: str, vrf: str, port: str, rule: str) -> Iterator[Non
         yield
     finally:
         changes.inside(lab, node, vrf, "nft", "delete", "table", "netdev", "closet-test")
+
+
+@contextmanager
+def narrow(lab: Lab, node: str, vrf: str, port: str, rate: str) -> Iterator[None]:
+    """What leaves by a port waits for its turn, and none of it is dropped."""
+    changes.inside(lab, node, vrf, *f"tc qdisc add dev {port} root tbf rate {rate} burst 32kb limit 8mb".split())
+    try:
+        yield
+    finally:
+        changes.inside(lab, node, vrf, *f"tc qdisc del dev {port} root".split())

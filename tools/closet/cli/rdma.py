@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from closet.cli.show import as_json
+from closet.cli.transfer import asking, ends
 from closet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,10 +21,8 @@ if TYPE_CHECKING:
 
     Result = by_endpoint.Result | verbs.Result
 
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 STRETCH = 20
 """How much longer round trips are here than in the fabrics that DCQCN's parameters are for."""
-VERBS = ("write", "read", "send", "cas", "faa")
 BY = ("verbs", "endpoint")
 KERNEL = {"microvm", "soft-roce"}
 """Back-ends (`closet.runtime.rdma.Backend`) with which a host's kernel speaks RDMA."""
@@ -45,37 +44,13 @@ class Asked:
     seconds: float
 
 
-class Size(click.ParamType):  # type: ignore[type-arg]
-    """Bytes: a number, or one with K, M or G behind it."""
-
-    name = "bytes"
-
-    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Bytes of `64K` and the like."""
-        if isinstance(value, int):
-            return value
-        number = value.upper().rstrip("KMG")
-        unit = value.upper()[len(number) :]
-        if not number.isdecimal() or unit not in UNITS:
-            self.fail(f"{value!r}: allowed are numbers like 64, 64K, 16M, 1G", param, ctx)
-        return int(number) * UNITS[unit]
-
-
 @click.command()
-@click.argument("source", metavar="SRC")
-@click.argument("target", metavar="DST")
-@click.option("--lab", help="Which lab, if several run.")
-@click.option("--verb", type=click.Choice(VERBS), default="write", show_default=True, help="What to do.")
-@click.option("--size", type=Size(), default=1 << 20, help="Bytes of a message, such as 64K. Default: 1M.")
-@click.option("--messages", type=click.IntRange(1), default=64, show_default=True, help="Messages of each queue pair.")
+@asking(size="1M", messages=64, qps=1, most_qps=4096)
 @click.option("--depth", type=click.IntRange(1), default=2, show_default=True, help="Messages under way at once.")
-@click.option("--qps", type=click.IntRange(1, 4096), default=1, show_default=True, help="Queue pairs.")
-@click.option("--dscp", type=click.IntRange(0, 63), default=26, show_default=True, help="Service class.")
 @click.option("--ecn/--no-ecn", default=True, help="Whether switches may mark packets. Default: they may.")
 @click.option("--rate", type=click.FloatRange(0.01), help="Congestion control by DCQCN, from this line rate, Gb/s.")
 @click.option("--seconds", type=click.FloatRange(0.1), default=30.0, show_default=True, help="When to give up.")
 @click.option("--with", "by", type=click.Choice(BY), help="What speaks RDMA. Default: what SRC and DST have.")
-@click.option("--json", "json_", is_flag=True, help="For programs.")
 @click.pass_context
 def rdma(
     ctx: click.Context,
@@ -118,33 +93,6 @@ def rdma(
         for state in result.stalled:
             click.echo(f"  {state}")
     ctx.exit(0 if result.complete else 1)
-
-
-def ends(lab: Lab, source: str, target: str) -> tuple[Endpoint, Endpoint, int]:
-    """The two addresses that are meant, and the smaller of the IP MTUs there."""
-    (a, a_mtu), (b, b_mtu) = _address(lab, source), _address(lab, target)
-    if a.host == b.host:
-        raise UsageError(f"{source} {target}: that is one host, allowed are two")
-    return a, b, min(a_mtu, b_mtu)
-
-
-def _address(lab: Lab, word: str) -> tuple[Endpoint, int]:
-    """The address of a host meant by a word, and the IP MTU there."""
-    from closet.records import Endpoint
-
-    name, _, port = word.partition("/")
-    lab[name]  # or it is a usage error
-    host = lab.fabric[name]
-    nics = {p.name: p for p in host.ports if p.rail is not None}
-    if not host.is_host:
-        raise UsageError(f"{name}: a {host.role} has no RDMA, allowed are hosts")
-    if port == "lo" or not nics:
-        return Endpoint(name, host.loopback), min(p.mtu for p in host.ports)
-    if port and port not in nics:
-        raise UsageError(f"{word}: {name} has no such NIC, it has: {', '.join(nics)}, lo")
-    nic = nics[port] if port else next(iter(nics.values()))
-    assert nic.rail is not None  # noqa: S101  these are
-    return Endpoint(name, nic.rail, nic.name), nic.mtu
 
 
 def _backend(lab: Lab, ends: tuple[Endpoint, Endpoint], by: str | None) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from closet.cli.rdma import VERBS, Size, ends
 from closet.cli.show import as_json, table
+from closet.cli.transfer import asking, ends
 from closet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,17 +22,9 @@ MOST = 32 << 20
 
 
 @click.command()
-@click.argument("source", metavar="SRC")
-@click.argument("target", metavar="DST")
-@click.option("--lab", help="Which lab, if several run.")
-@click.option("--verb", type=click.Choice(VERBS), default="write", show_default=True, help="What to do.")
-@click.option("--size", type=Size(), default=1 << 16, help="Bytes of a message, such as 64K. Default: 64K.")
-@click.option("--messages", type=click.IntRange(1), default=2, show_default=True, help="Messages of each queue pair.")
-@click.option("--qps", type=click.IntRange(1, 512), default=16, show_default=True, help="Queue pairs.")
-@click.option("--dscp", type=click.IntRange(0, 63), default=26, show_default=True, help="Service class.")
+@asking(size="64K", messages=2, qps=16, most_qps=512)
 @click.option("--svg", type=click.Path(path_type=Path), help="Draw how the bytes fell on equal-cost paths, too.")
 @click.option("--pcap", type=click.Path(path_type=Path), help="Keep what was seen. Without it: only after a finding.")
-@click.option("--json", "json_", is_flag=True, help="For programs.")
 @click.pass_context
 def wire(
     ctx: click.Context,

@@ -63,10 +63,6 @@ class Regions:
         self._next += (len(view) // PAGE + 2) * PAGE
         return region
 
-    def deregister(self, region: Region) -> None:
-        """From now on nobody reaches it."""
-        del self._regions[region.rkey]
-
     def reach(self, rkey: int, address: int, length: int, right: Access) -> memoryview | None:
         """The memory a request may touch, or None if the key, a bound or a right says no.
 

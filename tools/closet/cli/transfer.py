@@ -1,0 +1,89 @@
+"""In what words a transfer is asked for: SRC and DST, and the options of every command that makes one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from closet.errors import UsageError
+
+if TYPE_CHECKING:
+    from closet.lab import Lab
+    from closet.records import Endpoint
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+VERBS = ("write", "read", "send", "cas", "faa")
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]
+    """Bytes: a number, or one with K, M or G behind it."""
+
+    name = "bytes"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes of `64K` and the like."""
+        if isinstance(value, int):
+            return value
+        number = value.upper().rstrip("KMG")
+        unit = value.upper()[len(number) :]
+        if not number.isdecimal() or unit not in UNITS:
+            self.fail(f"{value!r}: allowed are numbers like 64, 64K, 16M, 1G", param, ctx)
+        return int(number) * UNITS[unit]
+
+
+def asking(*, size: str, messages: int, qps: int, most_qps: int) -> Callable[[Command], Command]:
+    """What every transfer is asked for by, with these defaults."""
+    words = (
+        click.argument("source", metavar="SRC"),
+        click.argument("target", metavar="DST"),
+        click.option("--lab", help="Which lab, if several run."),
+        click.option("--verb", type=click.Choice(VERBS), default="write", show_default=True, help="What to do."),
+        click.option("--size", type=Size(), default=size, show_default=True, help="Bytes of a message, such as 64K."),
+        click.option(
+            "--messages",
+            type=click.IntRange(1),
+            default=messages,
+            show_default=True,
+            help="How many on each queue pair.",
+        ),
+        click.option("--qps", type=click.IntRange(1, most_qps), default=qps, show_default=True, help="Queue pairs."),
+        click.option("--dscp", type=click.IntRange(0, 63), default=26, show_default=True, help="Service class."),
+        click.option("--json", "json_", is_flag=True, help="For programs."),
+    )
+
+    def add(command: Command) -> Command:
+        for word in reversed(words):
+            command = word(command)
+        return command
+
+    return add
+
+
+def ends(lab: Lab, source: str, target: str) -> tuple[Endpoint, Endpoint, int]:
+    """The two addresses that are meant, and the smaller of the IP MTUs there."""
+    (a, a_mtu), (b, b_mtu) = _address(lab, source), _address(lab, target)
+    if a.host == b.host:
+        raise UsageError(f"{source} {target}: that is one host, allowed are two")
+    return a, b, min(a_mtu, b_mtu)
+
+
+def _address(lab: Lab, word: str) -> tuple[Endpoint, int]:
+    """The address of a host meant by a word, and the IP MTU there."""
+    from closet.records import Endpoint
+
+    name, _, port = word.partition("/")
+    lab[name]  # or it is a usage error
+    host = lab.fabric[name]
+    nics = {p.name: p for p in host.ports if p.rail is not None}
+    if not host.is_host:
+        raise UsageError(f"{name}: a {host.role} has no RDMA, allowed are hosts")
+    if port == "lo" or not nics:
+        return Endpoint(name, host.loopback), min(p.mtu for p in host.ports)
+    if port and port not in nics:
+        raise UsageError(f"{word}: {name} has no such NIC, it has: {', '.join(nics)}, lo")
+    nic = nics[port] if port else next(iter(nics.values()))
+    assert nic.rail is not None  # noqa: S101  these are
+    return Endpoint(name, nic.rail, nic.name), nic.mtu

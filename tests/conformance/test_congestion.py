@@ -160,14 +160,16 @@ def test_packets_that_may_not_be_marked_are_not(here: Watch) -> None:
 
 @pytest.mark.parametrize("window", [32, 128])
 def test_one_in_256_lost_costs_what_go_back_n_costs(here: Watch, window: int) -> None:
-    """Of 256 packets one is lost and those on the way behind it are sent again: goodput falls to 1 - W / 256.
+    """Of 256 packets one is lost, and those on the way behind it are sent in vain: 1 - W / 256 of all is goodput.
 
     The last link is so narrow that the window W is full when one is missed, but for what no acknowledgement told yet.
+    It is counted in packets: seconds would be those of a machine that does other things, too.
     """
     leaf, port = here.leaf(here.source)
     last, its = here.leaf(here.target)
-    limits = Limits(window=window, ack_every=window // 8, timeout=17)
+    limits = Limits(window=window, ack_every=window // 8, timeout=19)
     job = Job(size=4 << 20, messages=4, attributes=here.attributes(limits=limits))
+    packets = job.size * job.messages // job.attributes.mtu
     real = as_on_a_wire(here.lab.nodes, here.lab.fabric[here.source.host], here.lab.fabric[here.target.host])
     with real, narrow(here.lab, last, here.vrf, its, "150mbit"):
         clean = must(transfer(*here.ends, job))
@@ -176,7 +178,6 @@ def test_one_in_256_lost_costs_what_go_back_n_costs(here: Watch, window: int) ->
     assert clean.retransmitted == 0
     losses = math.ceil(lossy.sent["sent"] / 256)
     assert lossy.sent["rcvd_seq_err"] + lossy.sent["timeouts"] == losses
-    again = lossy.retransmitted / losses
-    assert window / 2 <= again <= window
-    assert lossy.goodput / clean.goodput == pytest.approx(1 - again / 256, rel=0.1)
+    assert lossy.sent["sent"] == packets + lossy.retransmitted
+    assert window / 2 <= lossy.retransmitted / losses <= window
     assert lossy.intact

@@ -226,6 +226,17 @@ def test_a_stack_of_hosts_shows_its_worst_mark_and_how_many():
     assert "h3-5: host, bad" in (box[0].text or "")
 
 
+def test_a_faulty_port_marks_its_link_and_no_other():
+    picture = svg(QUICK, faulty={("leaf1", "eth2"), ("leaf1", "daemon"), ("nobody", "eth1")})
+    wires = {
+        wire[0].text: wire for wire in ElementTree.fromstring(picture).iter(f"{SVG}g") if wire.get("class") == "wire"
+    }
+    assert [title for title, wire in wires.items() if wire[-1].get("class") == "link faulty"] == [
+        "spine2:eth1 - leaf1:eth2"
+    ]
+    assert picture.count('class="cross"') == 1
+
+
 @given(word=st.text())
 def test_any_word_is_escaped(word: str):
     ElementTree.fromstring(svg(QUICK, marks={"leaf1": word}))

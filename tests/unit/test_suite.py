@@ -125,6 +125,10 @@ def test_select():
 
 def test_a_result_passes_only_without_findings_and_without_an_error():
     finding = Finding("leaf1", "x", "y", "z")
-    assert Result("c", "claim", 0).passed
-    assert not Result("c", "claim", 1, findings=[finding]).passed
-    assert not Result("c", "claim", 1, error="could not look").passed
+    went = [
+        Result("c", "claim", 0),
+        Result("c", "claim", 1),
+        Result("c", "claim", 1, findings=[finding]),
+        Result("c", "claim", 1, error="could not look"),
+    ]
+    assert [(r.passed, r.mark) for r in went] == [(True, "-"), (True, "✓"), (False, "✗"), (False, "?")]

@@ -40,6 +40,11 @@ class Result:
         """Whether it was judged and nothing was found."""
         return not self.findings and not self.error
 
+    @property
+    def mark(self) -> str:
+        """How it went, in one character; "-" where the fabric has nothing that this claims."""
+        return "✗" if self.findings else "?" if self.error else "✓" if self.claims else "-"
+
 
 def select(names: Iterable[str]) -> list[Check]:
     """The checks of these names, or all.

@@ -1,4 +1,7 @@
-"""Claims about the control plane: what runs, with which configuration, who talks to whom and what they learn."""
+"""Claims about the control plane: what runs, with which configuration, who talks to whom and what they learn.
+
+And what the kernel makes of it: it is what forwards.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterator
 
 from closet.check.registry import differences, node_check
 from closet.expect import expected_sessions, expected_table_bounds, expected_tables
-from closet.observe import frr
+from closet.observe import frr, kernel
 from closet.plan import DEFAULT_VRF, Fabric
 from closet.records import Finding, Session, Tables
 from closet.render import render_node
@@ -73,6 +76,17 @@ def count_routes(expected: Tables) -> int:
 def rib(device: str, expected: Tables, observed: Tables) -> Iterator[Finding]:
     """A route that zebra lacks, has too narrow, or has beyond the plan."""
     yield from tables_differ(device, "RIB", expected, observed)
+
+
+@node_check(
+    "the kernel forwards by the planned routes in every VRF, as wide as planned",
+    observe=kernel.tables,
+    expect=expected_tables,
+    count=count_routes,
+)
+def fib(device: str, expected: Tables, observed: Tables) -> Iterator[Finding]:
+    """A route the kernel lacks or has too narrow, whatever FRR says of it."""
+    yield from tables_differ(device, "FIB", expected, observed)
 
 
 @node_check(

@@ -1,15 +1,13 @@
-"""Claims about every node's kernel: what really forwards."""
+"""Claims about what every node stands on: its links, its kernel's settings, and what its kernel must not have."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from closet.check.control import count_routes, tables_differ
 from closet.check.registry import differences, node_check
-from closet.expect import expected_tables
 from closet.observe import kernel
 from closet.plan import Fabric
-from closet.records import Finding, Port, Tables
+from closet.records import Finding, Port
 from closet.render.host import sysctls
 
 
@@ -42,17 +40,6 @@ def links(device: str, expected: dict[str, Port], observed: dict[str, Port]) -> 
 def settings(device: str, expected: dict[str, int], observed: dict[str, int]) -> Iterator[Finding]:
     """A setting that has another value."""
     yield from differences(device, expected, observed, lambda name: name)
-
-
-@node_check(
-    "the kernel forwards by the planned routes in every VRF, as wide as planned",
-    observe=kernel.tables,
-    expect=expected_tables,
-    count=count_routes,
-)
-def fib(device: str, expected: Tables, observed: Tables) -> Iterator[Finding]:
-    """A route the kernel lacks or has too narrow, whatever FRR says of it."""
-    yield from tables_differ(device, "FIB", expected, observed)
 
 
 @node_check(

@@ -61,10 +61,7 @@ def check(
     else:
         table(
             ("", "check", "claims", "findings", "s", "claim"),
-            (
-                ("✓" if r.passed else "✗", r.check, r.claims, len(r.findings), f"{r.seconds:.2f}", r.claim)
-                for r in results
-            ),
+            ((r.mark, r.check, r.claims, len(r.findings), f"{r.seconds:.2f}", r.claim) for r in results),
         )
         for line in findings_lines(results):
             click.echo(line)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from closet.plan.fabric import DEFAULT_VRF, Fabric, Node, Role
-from closet.report.layout import SMALL, Box, layout, numbers_of, rails
+from closet.report.layout import Box, layout, numbers_of, rails
 from closet.report.mermaid import mermaid
 from closet.report.svg import ROOT, STATES, element, rail_class, style, tenant_classes, text
+from closet.report.wires import Wire, dots, draw, layer, signs, spread
 
 __all__ = ["mermaid", "svg"]
 
@@ -22,19 +23,18 @@ LEAST = 560.0
 """Least width for the fabric."""
 ENTRY = 62.0
 """Least width of one entry of the legend."""
-BOW = 44.0
-"""How far a link between boxes of one row is drawn upwards; it gets half as high."""
 HOVERED = 800
 """Links up to which each is wide enough to be hovered and shows a dot at its ports."""
 
 
-def svg(fabric: Fabric, *, marks: Mapping[str, str] | None = None) -> str:
+def svg(fabric: Fabric, *, marks: Mapping[str, str] | None = None, faulty: Collection[tuple[str, str]] = ()) -> str:
     """One self-contained SVG, for light and dark, readable in a browser and on a slide.
 
     Args:
         fabric: the plan.
         marks: a state word a node: `bad` draws red, `ok` green, `warn` and any other word amber.
             Names that are no node of the fabric are left out.
+        faulty: ports, as (node, port), whose links are marked; any other pair is left out.
     """
     known = {name: word for name, word in (marks or {}).items() if name in fabric.nodes}
     block, facts = layout(fabric), _facts(fabric, known)
@@ -48,7 +48,7 @@ def svg(fabric: Fabric, *, marks: Mapping[str, str] | None = None) -> str:
         "\n",
         element("rect", width="100%", height="100%", class_="bg"),
         "\n",
-        *(f"{part}\n" for part in (*_header(fabric, facts), *_Picture(fabric, boxes, known).parts(), *legend)),
+        *(f"{part}\n" for part in (*_header(fabric, facts), *_Picture(fabric, boxes, known, faulty).parts(), *legend)),
         xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {width:.0f} {height:.0f}",
         width=f"{width:.0f}",
@@ -60,23 +60,12 @@ def svg(fabric: Fabric, *, marks: Mapping[str, str] | None = None) -> str:
     return drawn + "\n"
 
 
-@dataclass
-class _Wire:
-    """A link on the paper; the ends are moved along their boxes once all links are known."""
-
-    upper: Box
-    lower: Box
-    kind: str
-    title: str
-    x: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    room: list[float] = field(default_factory=lambda: [0.0, 0.0])
-
-
 @dataclass(frozen=True)
 class _Picture:
     fabric: Fabric
     boxes: tuple[Box, ...]
     marks: Mapping[str, str]
+    faulty: Collection[tuple[str, str]]
 
     def parts(self) -> Iterator[str]:
         """The fabric, from back to front."""
@@ -86,14 +75,15 @@ class _Picture:
         yield from (_frame(b) for b in self.boxes if not b.nodes)
         for kind in ("fabric", "hosts"):
             chosen = [w for w in wires if (w.kind != "") == (kind == "hosts")]
-            yield _layer([_line(w, hovered=hovered) for w in chosen])
+            yield layer([draw(w, hovered=hovered) for w in chosen])
         yield from self._tiers()
         yield from (_label(b) for b in self.boxes if b.label)
         yield from (self._node(b, rail) for b in self.boxes if b.nodes)
         if hovered:
-            yield element("g", *(dot for w in wires for dot in _dots(w)), pointer_events="none")
+            yield element("g", *(dot for w in wires for dot in dots(w)), pointer_events="none")
+        yield from signs([w for w in wires if w.faulty])
 
-    def _wires(self, rail: Mapping[str, int]) -> list[_Wire]:
+    def _wires(self, rail: Mapping[str, int]) -> list[Wire]:
         where = {n.name: b for b in self.boxes for n in b.nodes}
         nic = {(h.name, p.name): i for h in self.fabric.hosts for i, p in enumerate(h.ports)}
         tenants = tenant_classes(list(self.fabric.tenants))
@@ -104,8 +94,9 @@ class _Picture:
             if tenants and kind:
                 kind = tenants.get(self.fabric[link.b].vrf, "")
             title = f"{link.a}:{link.a_port} - {link.b}:{link.b_port}"
-            wires.append(_Wire(where[link.a], where[link.b], kind, title))
-        _spread(wires)
+            faulty = (link.a, link.a_port) in self.faulty or (link.b, link.b_port) in self.faulty
+            wires.append(Wire(where[link.a], where[link.b], kind, title, faulty))
+        spread(wires)
         return wires
 
     def _tiers(self) -> Iterator[str]:
@@ -144,64 +135,6 @@ class _Picture:
 
 def _span(box: Box) -> str:
     return f"{box.nodes[0].name} … {box.nodes[-1].name}"
-
-
-def _spread(wires: list[_Wire]) -> None:
-    """Give every link its own place on the edge of its two boxes, in the order of what is at the other end."""
-    at: dict[tuple[int, int], list[tuple[float, int]]] = {}
-    box_of: dict[int, Box] = {}
-    for i, wire in enumerate(wires):
-        for end, (here, there) in enumerate(((wire.upper, wire.lower), (wire.lower, wire.upper))):
-            box_of[id(here)] = here
-            at.setdefault((id(here), end), []).append((there.middle, i))
-    for (key, end), others in at.items():
-        box = box_of[key]
-        step = min((box.w - 24) / max(len(others) - 1, 1), 16.0)
-        for n, (_, i) in enumerate(sorted(others)):
-            wires[i].room[end] = step
-            wires[i].x[end] = box.middle + (n - (len(others) - 1) / 2) * step
-
-
-def _line(wire: _Wire, *, hovered: bool) -> str:
-    title = element("title", text(wire.title))
-    classes = f"link {wire.kind}".strip()
-    if not hovered:
-        return _stroke(wire, classes, title)
-    return element("g", title, _stroke(wire, "hit"), _stroke(wire, classes), class_="wire")
-
-
-def _stroke(wire: _Wire, classes: str, *inside: str) -> str:
-    """A link as a straight line or, between boxes of one row, a bow over what is between them."""
-    (x1, y1), (x2, y2) = _ends(wire)
-    if wire.upper.y != wire.lower.y:
-        return element("line", *inside, class_=classes, x1=x1, y1=y1, x2=x2, y2=y2)
-    bow = f"M{x1:.1f} {y1:.1f}Q{(x1 + x2) / 2:.1f} {y1 - BOW:.1f} {x2:.1f} {y2:.1f}"
-    return element("path", *inside, class_=classes, d=bow)
-
-
-def _ends(wire: _Wire) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Where a link meets its boxes: below the upper and above the lower, or above both of one row."""
-    level = wire.upper.y == wire.lower.y
-    return (wire.x[0], wire.upper.y + (0 if level else wire.upper.h)), (wire.x[1], wire.lower.y)
-
-
-def _layer(lines: list[str]) -> str:
-    """Links of one kind: the more there are, the thinner and fainter."""
-    many = len(lines)
-    width, opacity = next(
-        (w, o)
-        for most, w, o in ((40, 1.5, 0.8), (160, 1.2, 0.6), (500, 1, 0.42), (2000, 0.8, 0.3), (1e9, 0.6, 0.15))
-        if many <= most
-    )
-    return element("g", "\n", "\n".join(lines), "\n", stroke_width=width, stroke_opacity=opacity)
-
-
-def _dots(wire: _Wire) -> Iterator[str]:
-    """The ports at both ends of a link, as large as their neighbours allow."""
-    for end, (box, (_, y)) in enumerate(zip((wire.upper, wire.lower), _ends(wire), strict=True)):
-        if box.size is not SMALL and box.kind != "stack":
-            r = min(2.4, wire.room[end] * 0.4)
-            yield element("circle", cx=wire.x[end], cy=y, r=r, class_=f"end-dot {wire.kind}".strip())
 
 
 def _frame(box: Box) -> str:

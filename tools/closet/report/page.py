@@ -45,6 +45,8 @@ def page(fabric: Fabric, results: Sequence[Result], *, runtime: str, when: datet
     """
     findings, errors = sum(len(r.findings) for r in results), sum(bool(r.error) for r in results)
     ill = {f.device.partition("/")[0] for r in results for f in r.findings}
+    faulty = {(f.device, f.subject.split()[-1]) for r in results for f in r.findings if f.subject}
+    picture = svg(fabric, marks=dict.fromkeys(sorted(ill), "bad"), faulty=faulty)
     return TEMPLATES.get_template("page.html.j2").render(
         fabric=fabric,
         results=results,
@@ -56,7 +58,7 @@ def page(fabric: Fabric, results: Sequence[Result], *, runtime: str, when: datet
         seconds=sum(r.seconds for r in results),
         state="bad" if findings else "warn" if errors or not results else "ok",
         most=MOST,
-        picture=Markup(svg(fabric, marks=dict.fromkeys(sorted(ill), "bad"))),  # noqa: S704  escaped where it is made
+        picture=Markup(picture),  # noqa: S704  escaped where it is made
         colours=tenant_classes(list(fabric.tenants)),
         tenants=[(t, sum(len(s.hosts) for s in t.subnets)) for t in fabric.tenants.values()],
         peerings=[(p, _arrow(p), _space(p.exported(p.one)), _space(p.exported(p.other))) for p in fabric.peerings],

@@ -71,6 +71,8 @@ _SHAPE = f"""
 .{ROOT} .link {{fill:none}}
 .{ROOT} .dash {{stroke-dasharray:5 3}}
 .{ROOT} .dots {{stroke-dasharray:1.5 2.5}}
+.{ROOT} .link.faulty {{stroke-dasharray:7 4;stroke-width:2;stroke-opacity:1}}
+.{ROOT} .cross {{stroke-width:2;stroke-linecap:round}}
 .{ROOT} .hit {{fill:none;stroke:#000;stroke-opacity:0;stroke-width:7;pointer-events:stroke}}
 .{ROOT} .wire:hover .link {{stroke-width:3;stroke-opacity:1}}
 .{ROOT} .node:hover rect {{stroke-width:2.5}}
@@ -139,6 +141,8 @@ def _colours(palette: dict[str, str]) -> str:
         rules += [(f".{kind} rect", f"fill:{fill};stroke:{stroke}"), (f".{kind} text", f"fill:{ink}")]
         rules += [(f".badge.{kind}", f"fill:{stroke}")] if kind in STATES else []
     rules.append((".node .badge-mark", f"fill:{palette['bg']};font-weight:700"))
+    rules.append((".link.faulty", f"stroke:{palette['bad'].split()[1]}"))
+    rules.append((".cross", f"stroke:{palette['bg']}"))
     for i, colour in enumerate(palette["links"].split()):
         rules += [(f".link.r{i}", f"stroke:{colour}"), (f".end-dot.r{i}, .{ROOT} .node rect.r{i}", f"fill:{colour}")]
         rules.append((f".node rect.r{i}", "stroke:none"))

@@ -15,7 +15,7 @@ import sys
 CLONE_NEWNET = 0x40000000
 MANAGEMENT = "/run/netns/closet"
 GO = "/run/closet/go"
-"""A named pipe, through which it is told that its microVM has a management link."""
+"""A named pipe, through which it is told that its microVM is ready: who came before that, waits."""
 AGENT, SSH = 1, 22
 """The ports somebody listens on there."""
 LONGEST = 1 << 18
@@ -194,14 +194,7 @@ class Session:
 
 
 def ssh(stream):
-    """Be the SSH server of a connection: it makes a key for itself when somebody first needs one."""
-    import subprocess  # a quarter of a second without KVM, which `up` need not wait for
-
-    if not os.path.exists(HOST_KEY):
-        new = f"{HOST_KEY}.{os.getpid()}"
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", new], check=True)
-        os.rename(new, HOST_KEY)
-    subprocess.run(["passwd", "-q", "-d", "root"], check=True)
+    """Be the SSH server of a connection."""
     for fd in range(3):
         os.dup2(stream.fileno(), fd)
     os.execv(SSHD[0], SSHD)
@@ -226,9 +219,7 @@ def serve(doors):
 
 
 def main():
-    """Wait for the word; listen on the management link, in its network namespace; serve in that of the fabric."""
-    with open(GO) as go:
-        go.readline()
+    """Listen on the management link, in its network namespace; wait for the word; serve in that of the fabric."""
     home = os.open("/proc/self/ns/net", os.O_RDONLY)
     os.setns(os.open(MANAGEMENT, os.O_RDONLY), CLONE_NEWNET)
     doors = {
@@ -236,6 +227,8 @@ def main():
         socket.create_server(("", SSH), backlog=64): ssh,
     }
     os.setns(home, CLONE_NEWNET)
+    with open(GO) as go:
+        go.readline()
     serve(doors)
 
 

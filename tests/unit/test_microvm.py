@@ -128,7 +128,7 @@ def test_a_microvm_is_told_who_it_is_by_a_disk_of_one_size(tmp_path):
     for disk, node in zip(disks, (host, other), strict=True):
         assert disk.startswith(b"070701")
         assert f"hostname {node.name}\n".encode() in disk
-        assert f"02:c1:ff:ff:ff:01 eth1 {node.ports[0].mac}\n".encode() in disk
+        assert f"link set nic01 name eth1 address {node.ports[0].mac} netns 1\n".encode() in disk
     paths = image.Image(tmp_path / "vmlinux", tmp_path / "initrd", tmp_path / "root")
     machines = microvm.Machines(paths, accel.Accelerator("TCG", ("-accel", "tcg"), "", "", False), b"", {})
     said = " ".join(microvm._qemu((host.ports[0].mtu,), machines, 7, 8))
@@ -153,5 +153,5 @@ def test_a_template_that_does_not_boot_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr(template.netns, "inside", nullcontext)
     monkeypatch.setattr(template.netns, "make_tap", lambda _: None)
     with pytest.raises(EnvironmentFault, match=r"^the first microVM did not boot: Try 'ls --help'"):
-        template.ensure(["ls", "--no-such-option"], [], 1, lambda _: None)
+        template.ensure(["ls", "--no-such-option"], 1, [], 1, lambda _: None)
     assert [p.name for p in tmp_path.iterdir()] == ["template.lock"]

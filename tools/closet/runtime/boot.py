@@ -18,7 +18,8 @@ from closet.runtime.node import LiveNode
 from closet.runtime.protocol import Started
 
 FRR = "/usr/lib/frr"
-LOG = "--log file:/var/log/frr/frr.log"
+OPTIONS = "-d -P 0 --log file:/var/log/frr/frr.log"
+"""Of every daemon."""
 
 
 def phases(fabric: Fabric, node: Node) -> list[str]:
@@ -36,14 +37,24 @@ def phases(fabric: Fabric, node: Node) -> list[str]:
 
 def daemon_lines(fabric: Fabric, node: Node) -> list[str]:
     """The shell lines that start a node's daemons, without what must be there before them."""
-    options = f"-d -P 0 {LOG}" + (f" $({NETNS_OPTION})" if takes_vrfs(node) else "")
-    static = f" && {{ [ ! -e /etc/frr/staticd.conf ] || {FRR}/staticd {options} -F datacenter; }}"
-    bfd = f" && {FRR}/bfdd {options} -f /etc/frr/bfdd.conf" if fabric.bfd is not None else ""
+    options = f"{OPTIONS} $({NETNS_OPTION})" if takes_vrfs(node) else OPTIONS
+    mgmtd, zebra, bgpd = common_daemons(options)
+    return [mgmtd, zebra, " && ".join([bgpd, *other_daemons(fabric, options)])]
+
+
+def common_daemons(options: str = OPTIONS) -> list[str]:
+    """The shell lines that start what every node has: mgmtd, zebra, bgpd."""
     return [
         f"{FRR}/mgmtd {options}",
         f"{FRR}/zebra {options} -s 90000000 -f /etc/frr/zebra.conf",
-        f"{FRR}/bgpd {options} -f /etc/frr/bgpd.conf{bfd}{static}",
+        f"{FRR}/bgpd {options} -f /etc/frr/bgpd.conf",
     ]
+
+
+def other_daemons(fabric: Fabric, options: str = OPTIONS) -> list[str]:
+    """The shell lines that start what only some have: bfdd, staticd."""
+    static = f"{{ [ ! -e /etc/frr/staticd.conf ] || {FRR}/staticd {options} -F datacenter; }}"
+    return [*([f"{FRR}/bfdd {options} -f /etc/frr/bfdd.conf"] if fabric.bfd is not None else []), static]
 
 
 def start_daemons(fabric: Fabric, started: Mapping[str, Started], nodes: Mapping[str, LiveNode]) -> None:

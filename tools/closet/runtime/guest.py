@@ -8,6 +8,7 @@ import shlex
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ Socket = socket.socket
 GATEWAY, GUEST = "169.254.0.1", "169.254.0.2"
 """The two ends of the management link, between the node's container and its microVM (RFC 3927: nobody routes these)."""
 AGENT_PORT = 1
-"""Where the agent listens, once the microVM's daemons run and its links are up."""
+"""Where the agent is; it serves once the microVM's daemons run and its links are up."""
 CONSOLE = "console.log"
 """In the node's folder: what the kernel and the first program of the microVM said."""
 CONTROL = "/run/closet-ssh"
@@ -67,13 +68,13 @@ class GuestNode(LiveNode):
 
     def wait_ready(self, seconds: float = 180.0) -> None:
         """Return when its daemons run and its links are up; see `LiveNode.wait_ready`."""
+        deadline = time.monotonic() + seconds
         again = Retrying(stop=stop_after_delay(seconds), wait=wait_fixed(0.05), retry=retry_if_exception_type(OSError))
         try:
-            again(self.agent, timeout=0.5)
+            # The agent listens from the start; it takes connections, and answers, once all that is so.
+            again(self.agent, timeout=0.5).ask("index", "lo", seconds=max(deadline - time.monotonic(), 0.0))
         except RetryError:
-            raise ProbeError(
-                f"{self.name}: its microVM is not ready after {seconds:g} s; last on its console: {self.last_words()}"
-            ) from None
+            raise self.gone() from None
 
     def last_words(self, lines: int = 3) -> str:
         """The last lines of its console; of a kernel that panicked, those that say why rather than its call trace."""
@@ -122,7 +123,15 @@ class GuestNode(LiveNode):
             if self._session is None or not self._session.alive:
                 if not self.alive():
                     raise self.gone()
-                self._session = Agent(self.stream(AGENT_PORT, timeout), self.gone)
+                stream = self.stream(AGENT_PORT, timeout)
+                try:
+                    life = os.pidfd_open(self.machine)
+                except OSError:
+                    stream.close()
+                    raise
+                self._session = Agent(stream, self.gone, life)
+                if not self.alive():  # the descriptor may be of another process
+                    raise self.gone()
             return self._session
 
     def _ask(self) -> Agent:

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,9 +21,10 @@ from closet.errors import RuntimeFault
 from closet.plan import Fabric, Node
 from closet.runtime import image, netns, template
 from closet.runtime.accel import Accelerator, best
-from closet.runtime.boot import phases
+from closet.runtime.boot import common_daemons, other_daemons
 from closet.runtime.guest import CONSOLE, GATEWAY, GUEST
 from closet.runtime.image import Image
+from closet.runtime.monitor import chardev
 from closet.runtime.processes import cgroup_files
 from closet.runtime.protocol import Started
 from closet.runtime.state import LabFolder
@@ -37,10 +38,11 @@ OVERHEAD = 96
 MANAGEMENT_MAC, MANAGEMENT_MTU = "02:c1:ff:ff:ff:ff", 1500
 WORDS = (
     "console=ttyS0 quiet panic=-1 net.ifnames=0 mitigations=off no_timer_check init_on_alloc=0 hardened_usercopy=off"
-    " lsm= audit=0 rcupdate.rcu_expedited=1"
+    " lsm= audit=0 rcupdate.rcu_expedited=1 oops=panic"
 )
 """Of the kernel's command line. It tries its timer by waiting for ten ticks, and panics ("IO-APIC + timer doesn't
-work!") where the machine was busy meanwhile; the rest spares what protects nobody here and costs time."""
+work!") where the machine was busy meanwhile. One that went wrong ends, so that this is found. The rest spares what
+protects nobody here and costs time."""
 ETH_P_ALL = 3
 JOIN = 'pid=$1; while shift && [ "$1" != -- ]; do echo $$ >"$1"; done; shift; exec nsenter -t "$pid" -n -p -- "$@"'
 """Join cgroups, then namespaces, and run something there: pid, files to write a pid to, --, the command."""
@@ -96,7 +98,8 @@ def prepare(nodes: Iterable[Node], say: Callable[[str], None]) -> Machines:
         EnvironmentFault: it cannot be made.
     """
     ready = image.ensure(say)
-    initrd = ready.initrd.read_bytes() + image.archive(image.programs(), programs=("init",))
+    files = {**image.programs(), "node/daemons": "".join(f"{line}\n" for line in common_daemons())}
+    initrd = ready.initrd.read_bytes() + image.archive(files, programs=("init",))
     machines = Machines(ready, best(ready), initrd, {})
     if machines.accelerator.quick:
         return machines
@@ -104,7 +107,7 @@ def prepare(nodes: Iterable[Node], say: Callable[[str], None]) -> Machines:
     for mtus in {_mtus(node) for node in nodes}:
         with _files(initrd, bytes(IDENTITY)) as fds:
             command = _qemu(mtus, machines, *fds)
-            templates[mtus] = template.ensure(command, fds, 1 + len(mtus), say)
+            templates[mtus] = template.ensure(command, MEMORY, fds, 1 + len(mtus), say)
     return replace(machines, templates=templates)
 
 
@@ -148,31 +151,41 @@ def _launch(fabric: Fabric, node: Node, folder: Path, pid: int, machines: Machin
         os.close(space)
     (folder / CONSOLE).touch()
     saved = machines.templates.get(_mtus(node))
+    mine, its = socket.socketpair()
+    with mine, its, _files(machines.initrd, _identity(fabric, node, folder)) as fds:
+        command = [*_qemu(_mtus(node), machines, *fds), "-name", node.name, "-daemonize"]
+        command += ["-chardev", f"file,id=console,path={str(folder / CONSOLE).replace(',', ',,')}"]
+        if saved is None:
+            return _start(node.name, command, fds, pid, folder)
+        fds.append(state := os.open(saved / template.STATE, os.O_RDONLY | os.O_CLOEXEC))
+        command += [*template.memory(saved, MEMORY, ours=True), *chardev(its.fileno()), "-incoming", "defer"]
+        machine = _start(node.name, command, [*fds, its.fileno()], pid, folder)
+        its.close()  # should QEMU end, this is heard
+        template.resume(mine, state, lambda why: RuntimeFault(f"{node.name}: QEMU: {why}"))
+    return machine
+
+
+def _start(name: str, command: Sequence[str], fds: Sequence[int], pid: int, folder: Path) -> int:
+    """Start QEMU in the container of this process; its pid."""
     try:
-        with _files(machines.initrd, _identity(fabric, node, folder)) as fds, ExitStack() as stack:
-            command = [*_qemu(_mtus(node), machines, *fds), "-name", node.name, "-daemonize"]
-            command += ["-chardev", f"file,id=console,path={str(folder / CONSOLE).replace(',', ',,')}"]
-            if saved is not None:
-                fds.append(os.dup(stack.enter_context(saved.open("rb")).fileno()))
-                command += ["-incoming", f"fd:{fds[-1]}"]
-            # A process may only leave for another pid namespace by a child, and QEMU's -daemonize makes that an
-            # orphan, which the container's first process adopts.
-            done = subprocess.run(
-                ["sh", "-c", JOIN, "sh", str(pid), *map(str, cgroup_files(pid)), "--", *command],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                pass_fds=fds,
-                cwd=folder,
-                timeout=60.0,
-                check=False,
-            )
+        # A process may only leave for another pid namespace by a child, and QEMU's -daemonize makes that an
+        # orphan, which the container's first process adopts.
+        done = subprocess.run(
+            ["sh", "-c", JOIN, "sh", str(pid), *map(str, cgroup_files(pid)), "--", *command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            pass_fds=fds,
+            cwd=folder,
+            timeout=60.0,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
-        raise RuntimeFault(f"{node.name}: QEMU did not start in 60 s") from None
+        raise RuntimeFault(f"{name}: QEMU did not start in 60 s") from None
     machine = _machine(pid)
     if done.returncode != 0 or machine is None:
         said = (done.stderr or done.stdout).strip().splitlines()
-        raise RuntimeFault(f"{node.name}: QEMU: {said[-1] if said else 'it ended at once'}")
+        raise RuntimeFault(f"{name}: QEMU: {said[-1] if said else 'it ended at once'}")
     return machine
 
 
@@ -217,15 +230,18 @@ def _splice(node: Node) -> None:
 
 def _identity(fabric: Fabric, node: Node, folder: Path) -> bytes:
     """The disk that tells a microVM who it is: what it then has in /run/closet/node."""
-    up = "".join(f"ip link set {p.name} up\n" for p in node.ports)
-    daemons = "".join(f"{line} || exit 1\n" for line in phases(fabric, node))
-    ports = [f"{_mac(n)} {p.name} {p.mac}\n" for n, p in enumerate(node.ports, 1)]
+    daemons = [f"{line} || exit 1\n" for line in other_daemons(fabric)]
+    up = [f"ip link set {p.name} up\n" for p in node.ports]
+    ports = list(enumerate(node.ports, 1))
+    links = [f"link set nic{n:02x} name {p.name} address {p.mac} netns 1\n" for n, p in ports]
+    devices = [f"link add rxe_{p.name} type rxe netdev {p.name}\n" for _, p in ports]
     files: dict[str, bytes | str] = {
         **{f"node/frr/{p.name}": p.read_bytes() for p in sorted((folder / "frr").iterdir()) if p.is_file()},
         "node/now": f"{time.time():.0f}\n",
         "node/hostname": node.name,
-        "node/ports": "".join([f"{MANAGEMENT_MAC} mgmt {MANAGEMENT_MAC}\n", *ports]),
-        "node/boot": daemons + up,
+        "node/links": "".join(links),
+        "node/boot": "".join(daemons + up),
+        "node/devices": "".join(devices),
     }
     return image.archive(files).ljust(IDENTITY, b"\0")
 

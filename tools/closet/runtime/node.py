@@ -243,7 +243,11 @@ class LiveNode:
                 input=stdin or "",
             )
         except subprocess.TimeoutExpired:
+            if not self.alive():
+                raise self.gone() from None
             raise ProbeError(f"{self.name}: {' '.join(command)}: no answer in {timeout:g} s") from None
+        if p.returncode != 0 and not self.alive():
+            raise self.gone()
         done = Completed(tuple(command), p.returncode, p.stdout, p.stderr)
         if check and p.returncode != 0:
             why = (p.stderr or p.stdout).strip().splitlines()[-1:] or ["no output"]

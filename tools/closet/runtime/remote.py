@@ -16,6 +16,7 @@ import itertools
 import json
 import os
 import queue
+import select
 import socket
 import struct
 import threading
@@ -43,11 +44,13 @@ class Agent:
     Args:
         stream: a connection to it.
         gone: makes the error to raise when it is not there any more.
+        life: a descriptor that is readable once its guest has ended: no packet would say so. It is closed at the end.
     """
 
-    def __init__(self, stream: socket.socket, gone: Callable[[], Exception]) -> None:
+    def __init__(self, stream: socket.socket, gone: Callable[[], Exception], life: int | None = None) -> None:
         self._stream = stream
         self._gone = gone
+        self._life = life
         self._write = threading.Lock()
         self._numbers = itertools.count(1)
         self._answers: dict[int, queue.SimpleQueue[tuple[int, Any, bytes] | None]] = {}
@@ -55,8 +58,11 @@ class Agent:
         self.alive = True
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def ask(self, name: str, *args: Any, payload: bytes = b"") -> Any:
+    def ask(self, name: str, *args: Any, payload: bytes = b"", seconds: float = PATIENCE) -> Any:
         """Ask something, and return the result (bytes where that is what it is).
+
+        Args:
+            seconds: to wait for an answer.
 
         Raises:
             OSError: what the kernel there said. And what `gone` makes.
@@ -69,7 +75,7 @@ class Agent:
                 raise self._gone()
             with self._write:
                 self._stream.sendall(LENGTHS.pack(len(head), len(payload)) + head + payload)
-            got = answer.get(timeout=PATIENCE)
+            got = answer.get(timeout=seconds)
         except (OSError, queue.Empty):
             raise self._gone() from None
         finally:
@@ -107,19 +113,34 @@ class Agent:
                 self.ask("close", number)
 
     def _listen(self) -> None:
-        with suppress(OSError, EOFError), self._stream.makefile("rb") as stream:
-            while True:
-                lengths = stream.read(LENGTHS.size)
-                if len(lengths) < LENGTHS.size:
-                    break
-                head, size = LENGTHS.unpack(lengths)
-                number, *rest = json.loads(stream.read(head))
-                self._deliver(number, rest, stream.read(size))
+        with suppress(OSError):
+            data = bytearray()
+            while more := self._receive():
+                data += more
+                while len(data) >= LENGTHS.size:
+                    head, size = LENGTHS.unpack_from(data)
+                    end = LENGTHS.size + head + size
+                    if len(data) < end:
+                        break
+                    number, *rest = json.loads(data[LENGTHS.size : end - size])
+                    self._deliver(number, rest, bytes(data[end - size : end]))
+                    del data[:end]
+        if self._life is not None:
+            os.close(self._life)
         self.alive = False
         for waiting in list(self._answers.values()):
             waiting.put(None)
         for far in list(self._far.values()):
             far.close()
+
+    def _receive(self) -> bytes:
+        """What has come from the guest; nothing if the connection or the guest has ended."""
+        poll = select.poll()
+        for fd in (self._stream.fileno(), self._life):
+            if fd is not None:
+                poll.register(fd, select.POLLIN)
+        heard = any(fd == self._stream.fileno() for fd, _ in poll.poll())
+        return self._stream.recv(LONGEST) if heard else b""
 
     def _deliver(self, number: int, rest: list[Any], data: bytes) -> None:
         if number:

@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from closet import paths
 from closet.errors import EnvironmentFault
 from closet.runtime import netns
+from closet.runtime.monitor import Monitor, chardev
 
 WAITS = "to be told who it is"
 """What such a microVM says on its console (`labs/microvm/start`)."""
@@ -33,16 +33,33 @@ CABLE = "closet-"
 """What a tap is called, a number follows: 0 is the management link, then the ports in order."""
 KEPT = 7 * 86400.0
 """Seconds that a file is kept which nobody uses: each is 100 MB."""
-FAST = 10 << 30
-"""Bytes a second at which it may be saved; left to itself QEMU spares a network that is not there."""
+STATE, RAM = "state", "ram"
+"""What is kept of one: its devices (QEMU's migration stream), and its memory as it was."""
+
+WITHOUT_MEMORY = [{"capability": "x-ignore-shared", "state": True}]
+SILENT = {"announce-rounds": 0}
+"""Only the guest may say anything on the cables; QEMU would announce its MACs."""
 
 
-def ensure(command: Sequence[str], fds: Sequence[int], taps: int, say: Callable[[str], None]) -> Path:
-    """The file that microVMs of this command go on from (QEMU's migration stream); makes it first if need be.
+def memory(folder: Path, size: int, *, ours: bool) -> list[str]:
+    """QEMU's arguments for a microVM's memory of so many MiB: in that file, or from it, and ours as it changes.
+
+    All of them share what none of them changes, and nothing is read before it is used.
+    """
+    path = str(folder / RAM).replace(",", ",,")
+    share = "off" if ours else "on"
+    return [
+        *("-object", f"memory-backend-file,id=ram,size={size}M,mem-path={path},share={share}"),
+        *("-machine", "memory-backend=ram"),
+    ]
+
+
+def ensure(command: Sequence[str], size: int, fds: Sequence[int], taps: int, say: Callable[[str], None]) -> Path:
+    """The folder that microVMs of this command go on from; makes it first if need be.
 
     Args:
-        command: QEMU and its arguments, but for what only one microVM has.
-        fds: files without a name that these refer to. taps: how many it has.
+        command: QEMU and its arguments, but for what only one microVM has, and its memory.
+        size: MiB of that. fds: files without a name that these refer to. taps: how many it has.
 
     Raises:
         EnvironmentFault: it did not boot, or could not be saved.
@@ -53,10 +70,10 @@ def ensure(command: Sequence[str], fds: Sequence[int], taps: int, say: Callable[
             fcntl.flock(lock, fcntl.LOCK_EX)  # two labs started at once make it once
             if not target.exists():
                 say("booting the microVM that others go on from (once; about 20 s without KVM)")
-                _make(list(command), fds, taps, target)
+                _make(list(command), size, fds, taps, target)
                 for old in paths.cache().glob("template-*"):
                     if old.stat().st_mtime < time.time() - KEPT:
-                        old.unlink()
+                        shutil.rmtree(old) if old.is_dir() else old.unlink()
     target.touch()
     return target
 
@@ -71,13 +88,22 @@ def _digest(command: Sequence[str], fds: Sequence[int]) -> str:
     return digest.hexdigest()[:12]
 
 
-def _make(command: list[str], fds: Sequence[int], taps: int, target: Path) -> None:
+def _make(command: list[str], size: int, fds: Sequence[int], taps: int, target: Path) -> None:
     half = target.with_name(f"{target.name}.making")
+    shutil.rmtree(half, ignore_errors=True)
+    half.mkdir()
+    try:
+        _boot_and_save([*command, *memory(half, size, ours=False)], fds, taps, half / STATE)
+        half.rename(target)
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+
+
+def _boot_and_save(command: list[str], fds: Sequence[int], taps: int, state: Path) -> None:
     mine, its = socket.socketpair()
     space = netns.new_netns({})
     with tempfile.NamedTemporaryFile() as console, tempfile.NamedTemporaryFile() as errors, mine, its:
-        command += ["-chardev", f"file,id=console,path={console.name}"]
-        command += ["-chardev", f"socket,id=qmp,fd={its.fileno()}", "-mon", "chardev=qmp,mode=control"]
+        command += ["-chardev", f"file,id=console,path={console.name}", *chardev(its.fileno())]
         try:
             with netns.inside(space):
                 for number in range(taps):
@@ -92,17 +118,17 @@ def _make(command: list[str], fds: Sequence[int], taps: int, target: Path) -> No
                 )
         finally:
             os.close(space)
+        its.close()  # should it end, this is heard
         try:
             _until(lambda: WAITS in Path(console.name).read_text(errors="replace") or qemu.poll() is not None)
             if qemu.poll() is not None:
                 raise EnvironmentFault(f"the first microVM did not boot: {_last(errors.name) or _last(console.name)}")
-            _save(mine, half)
+            _save(mine, state)
         except RetryError:
             raise EnvironmentFault(f"the first microVM did not boot in {SECONDS:g} s: {_last(console.name)}") from None
         finally:
             qemu.kill()
             qemu.wait()
-    half.rename(target)
 
 
 def _until(holds: Callable[[], bool]) -> None:
@@ -114,25 +140,23 @@ def _last(file: str) -> str:
     return " ".join(lines[-1].split()) if lines else ""
 
 
-def _save(monitor: socket.socket, target: Path) -> None:
-    """Have QEMU write all of a machine into a file (QEMU docs/interop/qmp-spec.txt, migrate)."""
-    monitor.settimeout(60.0)
-    with monitor.makefile("rwb") as stream:
-
-        def ask(what: str, **how: Any) -> Any:
-            stream.write(json.dumps({"execute": what, "arguments": how}).encode() + b"\n")
-            stream.flush()
-            while line := stream.readline():
-                said = json.loads(line)
-                if "error" in said:
-                    raise EnvironmentFault(f"saving a microVM: {what}: {said['error']['desc']}")
-                if "return" in said:
-                    return said["return"]
-            raise EnvironmentFault(f"saving a microVM: QEMU ended at {what}")
-
-        ask("qmp_capabilities")
-        ask("migrate-set-parameters", **{"max-bandwidth": FAST})
-        ask("migrate", uri=f"exec:cat >{shlex.quote(str(target))}")
-        _until(lambda: ask("query-migrate")["status"] in {"completed", "failed"})
-        if (status := ask("query-migrate"))["status"] != "completed":
+def _save(stream: socket.socket, target: Path) -> None:
+    """Have QEMU write all of a machine but its memory into a file."""
+    with Monitor(stream, lambda why: EnvironmentFault(f"saving a microVM: {why}")) as monitor:
+        monitor.ask("migrate-set-capabilities", capabilities=WITHOUT_MEMORY)
+        monitor.ask("migrate", uri=f"exec:cat >{shlex.quote(str(target))}")
+        _until(lambda: monitor.ask("query-migrate")["status"] in {"completed", "failed"})
+        if (status := monitor.ask("query-migrate"))["status"] != "completed":
             raise EnvironmentFault(f"saving a microVM: {status.get('error-desc', 'it failed')}")
+
+
+def resume(stream: socket.socket, state: int, fault: Callable[[str], Exception]) -> None:
+    """Have a QEMU that was started with `-incoming defer` go on from a state it inherited as a descriptor.
+
+    Raises:
+        What `fault` makes: it did not begin to.
+    """
+    with Monitor(stream, fault) as monitor:
+        monitor.ask("migrate-set-capabilities", capabilities=WITHOUT_MEMORY)
+        monitor.ask("migrate-set-parameters", **SILENT)
+        monitor.ask("migrate-incoming", uri=f"fd:{state}")

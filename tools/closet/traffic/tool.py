@@ -67,12 +67,20 @@ class Tool:
         return self._process.poll() is None
 
     def wait(self, seconds: float) -> Said | None:
-        """Wait for it to end; None if it has not after so many seconds."""
+        """Wait for it to end; None if it has not after so many seconds.
+
+        Raises:
+            ProbeError: the host is gone.
+        """
         first = self._its_pid()
         try:
             data, _ = self._process.communicate(timeout=max(seconds, 0.0))
         except subprocess.TimeoutExpired:
+            if not self._node.alive():
+                raise self._node.gone() from None
             return None
+        if self._process.returncode != 0 and not self._node.alive():
+            raise self._node.gone()
         text: str = data.decode(errors="replace")
         return Said(text if first else f"it did not start: {text}", self._process.returncode)
 

@@ -21,6 +21,7 @@ from closet.observe.path import way
 from closet.observe.rdma import counters, devices, queue_pairs
 from closet.records import Endpoint
 from closet.roce.work import Verb
+from closet.runtime.guest import GuestNode
 from closet.runtime.rdma import device
 from closet.traffic.verbs import Job, Nic, bandwidth, latency, rping, transfer
 
@@ -232,6 +233,21 @@ def test_a_black_hole_ends_at_the_deadline(lab: Lab, pairs: list[Pair]) -> None:
     assert [re.search(r": (\w+), send PSN", s)[1] for s in result.stalled] == ["RTS", "RTR"], "the target only answers"
     assert len(result.ports) == 1
     assert transfer(a, b, Job(messages=SMALL)).done == SMALL
+
+
+def test_netmiko_drives_a_microvm(lab: Lab, of_host: dict[str, list[Nic]]) -> None:
+    """Over a socket of the node's, as who automates real hosts would."""
+    guest = lab[next(iter(of_host))]
+    if not isinstance(guest, GuestNode):
+        pytest.skip("this machine's kernel speaks RDMA in every namespace: its hosts are no microVMs")
+    netmiko = pytest.importorskip("netmiko")
+    sock = guest.stream(22, PATIENCE)
+    with netmiko.ConnectHandler(
+        device_type="linux", host=guest.name, username="root", password="", sock=sock
+    ) as connection:
+        said = connection.send_command("uname -n; rdma link").split()
+    assert said[0] == guest.name
+    assert all(device(nic.endpoint.port or "") in " ".join(said) for nic in of_host[guest.name])
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,10 +71,14 @@ class Watch:
         return port.peer, port.peer_port
 
 
-def pairs(lab: Lab) -> dict[str, tuple[Endpoint, Endpoint]]:
-    """VRF → two NICs in it that meet, with as many routers between them as any have there."""
+def pairs(lab: Lab, by: Collection[str] = ("none", "endpoint")) -> dict[str, tuple[Endpoint, Endpoint]]:
+    """VRF → two NICs in it that meet, with as many routers between them as any have there.
+
+    Args:
+        by: what the hosts should speak RDMA by, as the intent says it.
+    """
     fabric = lab.fabric
-    speak = {h.name for h in fabric.hosts if h.rdma in {"none", "endpoint"}}
+    speak = {h.name for h in fabric.hosts if h.rdma in by}
     found: dict[str, tuple[int, tuple[Endpoint, Endpoint]]] = {}
     for (a, b), hops in expected_hops(fabric, expected_tables(fabric)).items():
         vrf = fabric[a.host].vrf

@@ -9,7 +9,6 @@ import pytest
 from closet.cli.rdma import line
 from closet.errors import ProbeError
 from closet.observe.rdma import parse_queue_pairs
-from closet.roce.ports import of_qps
 from closet.traffic import verbs
 from closet.traffic.perftest import (
     Bandwidth,
@@ -93,19 +92,19 @@ def test_connected_queue_pairs_are_those_that_carry_messages():
 def result(**more):
     numbers = {"size": 65536, "qps": 2, "asked": 20, "done": 20, "goodput": 5.7e8, "seconds": 2.0}
     ends = {"source": "h1/eth1", "target": "h2/eth1", "sent": {"sent_pkts": 9}, "received": {}}
-    rest = {"latency": {0.5: 2e-4, 0.99: 1.5e-3}, "ports": (of_qps(17, 17), 50000), "failed": None, "stalled": ()}
+    rest = {"latency": {0.5: 2e-4, 0.99: 1.5e-3}, "qpns": ((17, 17), (18, 19)), "failed": None, "stalled": ()}
     return verbs.Result(**{"verb": "write"} | numbers | ends | rest | more)
 
 
 def test_a_result_is_one_line():
     assert line(result(), "verbs", {("leaf1", "spine2", "leaf2"): 2}) == (
         "h1/eth1 to h2/eth1: write 20 x 64 KiB on 2 QPs by verbs, 0.57 Gb/s, latency p50 200 µs p99 1.5 ms, "
-        "UDP source ports 49441, 50000, over leaf1 spine2 leaf2, retransmitted 0: ok"
+        "UDP source ports 49441, 49494, over leaf1 spine2 leaf2, retransmitted 0: ok"
     )
 
 
 def test_what_stalled_and_what_was_lost_is_said():
-    stalled = result(done=0, goodput=0.0, latency={}, ports=(), stalled=("x",), sent={"completer_retry_err": 3})
+    stalled = result(done=0, goodput=0.0, latency={}, qpns=(), stalled=("x",), sent={"completer_retry_err": 3})
     assert line(stalled, "verbs", {}).endswith(", completer_retry_err 3: stalled after 2.0 s, 0 of 20 done")
     failed = result(failed="ib_write_lat: no such device")
     assert not failed.complete

@@ -27,6 +27,8 @@ STORM = 10_000
 BENCHMARK = IPv4Network("198.18.0.0/15")
 """Addresses for tests (RFC 2544): where a storm's prefixes are from."""
 DEFAULT = IPv4Network("0.0.0.0/0")
+MAKING = 120.0
+"""Seconds in which they are made, or go, by the attacker's kernel: a microVM without KVM takes a while."""
 METRIC = 4_000_000_000
 """Of the attacker's own routes: worse than any."""
 HEARD = 30.0
@@ -126,11 +128,13 @@ def _announcing(fabric: Fabric, host: LiveNode, this: Announcement) -> Iterator[
     revert += [f"neighbor {n} route-map {m} out" for n, m in neighbours.items()]
     try:
         ask(host, "bgpd", *change)
-        host.run("ip", "-batch", "-", stdin="".join(f"route add {r}\n" for r in routes))
+        made = "".join(f"route add {r}\n" for r in routes)
+        host.run("ip", "-batch", "-", stdin=made, timeout=MAKING)
         yield
     finally:
         ask(host, "bgpd", *revert)
-        host.run("ip", "-force", "-batch", "-", stdin="".join(f"route del {r}\n" for r in routes), check=False)
+        gone = "".join(f"route del {r}\n" for r in routes)
+        host.run("ip", "-force", "-batch", "-", stdin=gone, check=False, timeout=MAKING)
 
 
 def _wait_until_heard(fabric: Fabric, nodes: Mapping[str, LiveNode], this: Announcement, before: int) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from closet.cli.show import as_json
-from closet.cli.transfer import asking, ends
+from closet.cli.transfer import asking, backend, ends, verbs_job
 from closet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 STRETCH = 20
 """How much longer round trips are here than in the fabrics that DCQCN's parameters are for."""
 BY = ("verbs", "endpoint")
-KERNEL = {"microvm", "soft-roce"}
-"""Back-ends (`closet.runtime.rdma.Backend`) with which a host's kernel speaks RDMA."""
 SHOWN = 4
 """Queue pairs whose ports and ways are shown."""
 
@@ -78,7 +76,7 @@ def rdma(
 
     opened = open_lab(lab)
     a, b, mtu = ends(opened, source, target)
-    by = _backend(opened, (a, b), by)
+    by = backend(opened, (a, b), by)
     asked = Asked(Verb(verb), size, messages, depth, qps, dscp << 2 | (2 if ecn else 0), rate, seconds)
     if by == "verbs":
         result: Result = _by_verbs(opened, a, b, asked)
@@ -86,31 +84,13 @@ def rdma(
         result = _by_endpoint(opened, a, b, asked, mtu)
     ways = _ways(opened, a, b, result)
     if json_:
-        more = {"goodput": result.goodput, "complete": result.complete, "by": by}
+        more = {"ports": result.ports, "goodput": result.goodput, "complete": result.complete, "by": by}
         as_json({**asdict(result), **more, "ways": [{"switches": way, "qps": n} for way, n in ways.items()]})
     else:
         click.echo(line(result, by, ways))
         for state in result.stalled:
             click.echo(f"  {state}")
     ctx.exit(0 if result.complete else 1)
-
-
-def _backend(lab: Lab, ends: tuple[Endpoint, Endpoint], by: str | None) -> str:
-    """What speaks RDMA at both ends: what was asked for, or what they have."""
-    kernel = {e.host: lab[e.host].rdma in KERNEL for e in ends}
-    if by is None:
-        if len(set(kernel.values())) > 1:
-            verbs, other = sorted(kernel, key=lambda name: not kernel[name])
-            raise UsageError(f"{verbs} has verbs and {other} the userspace endpoint, allowed are two hosts of one kind")
-        by = "verbs" if all(kernel.values()) else "endpoint"
-    for name, has_verbs in kernel.items():
-        if by == "verbs" and not has_verbs:
-            raise UsageError(
-                f"--with verbs: {name} has none (`hosts: {{rdma: verbs}}` in the intent gives it a device)"
-            )
-        if by == "endpoint" and has_verbs:
-            raise UsageError(f"--with endpoint: on {name} the kernel speaks RDMA (allowed: --with verbs)")
-    return by
 
 
 def _by_endpoint(lab: Lab, a: Endpoint, b: Endpoint, asked: Asked, mtu: int) -> Result:
@@ -131,18 +111,20 @@ def _by_endpoint(lab: Lab, a: Endpoint, b: Endpoint, asked: Asked, mtu: int) -> 
 
 
 def _by_verbs(lab: Lab, a: Endpoint, b: Endpoint, asked: Asked) -> Result:
-    from closet.traffic.verbs import LEAST, LONGEST, Job, Nic, transfer
+    from closet.traffic.verbs import Nic, transfer
 
-    for end in (a, b):
-        if end.port is None:
-            raise UsageError(f"{end.host}/lo: verbs speak from NICs, allowed is one of them, such as {end.host}/eth1")
     if asked.rate is not None:
         raise UsageError("--rate: DCQCN is the userspace endpoint's, the kernel's Soft-RoCE has none")
-    if asked.messages < LEAST:
-        raise UsageError(f"--messages {asked.messages}: perftest sends {LEAST} or more")
-    if asked.size > LONGEST:
-        raise UsageError(f"--size {asked.size}: Soft-RoCE takes messages of up to {LONGEST} bytes")
-    job = Job(asked.verb, asked.size, asked.messages, asked.qps, asked.depth, asked.tos, asked.seconds)
+    job = verbs_job(
+        (a, b),
+        verb=asked.verb,
+        size=asked.size,
+        messages=asked.messages,
+        qps=asked.qps,
+        depth=asked.depth,
+        tos=asked.tos,
+        seconds=asked.seconds,
+    )
     return transfer(Nic(lab[a.host], a), Nic(lab[b.host], b), job)
 
 

@@ -12,9 +12,12 @@ from closet.errors import UsageError
 if TYPE_CHECKING:
     from closet.lab import Lab
     from closet.records import Endpoint
+    from closet.traffic import verbs
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+KERNEL = {"microvm", "soft-roce"}
+"""Back-ends (`closet.runtime.rdma.Backend`) with which a host's kernel speaks RDMA."""
 VERBS = ("write", "read", "send", "cas", "faa")
 
 
@@ -87,3 +90,36 @@ def _address(lab: Lab, word: str) -> tuple[Endpoint, int]:
     nic = nics[port] if port else next(iter(nics.values()))
     assert nic.rail is not None  # noqa: S101  these are
     return Endpoint(name, nic.rail, nic.name), nic.mtu
+
+
+def backend(lab: Lab, ends: tuple[Endpoint, Endpoint], by: str | None = None) -> str:
+    """What speaks RDMA at both ends: what was asked for, or what they have."""
+    kernel = {e.host: lab[e.host].rdma in KERNEL for e in ends}
+    if by is None:
+        if len(set(kernel.values())) > 1:
+            verbs, other = sorted(kernel, key=lambda name: not kernel[name])
+            raise UsageError(f"{verbs} has verbs and {other} the userspace endpoint, allowed are two hosts of one kind")
+        by = "verbs" if all(kernel.values()) else "endpoint"
+    for name, has_verbs in kernel.items():
+        if by == "verbs" and not has_verbs:
+            raise UsageError(
+                f"--with verbs: {name} has none (`hosts: {{rdma: verbs}}` in the intent gives it a device)"
+            )
+        if by == "endpoint" and has_verbs:
+            raise UsageError(f"--with endpoint: on {name} the kernel speaks RDMA (allowed: --with verbs)")
+    return by
+
+
+def verbs_job(ends: tuple[Endpoint, Endpoint], **what: Any) -> verbs.Job:
+    """A transfer by the kernels of these two (see `verbs.Job`), if it is one that they make."""
+    from closet.traffic.verbs import LEAST, LONGEST, Job
+
+    job = Job(**what)
+    for end in ends:
+        if end.port is None:
+            raise UsageError(f"{end.host}/lo: verbs speak from NICs, allowed is one of them, such as {end.host}/eth1")
+    if job.messages < LEAST:
+        raise UsageError(f"--messages {job.messages}: perftest sends {LEAST} or more")
+    if job.size > LONGEST:
+        raise UsageError(f"--size {job.size}: Soft-RoCE takes messages of up to {LONGEST} bytes")
+    return job

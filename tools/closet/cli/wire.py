@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from closet.cli.show import as_json, table
-from closet.cli.transfer import asking, ends
+from closet.cli.transfer import asking, backend, ends, verbs_job
 from closet.errors import UsageError
 
 if TYPE_CHECKING:
-    from closet.lab import Lab
-    from closet.records import Endpoint
+    from closet.traffic import rdma
     from closet.traffic.sightings import Watched
 
 MOST = 32 << 20
@@ -22,7 +21,7 @@ MOST = 32 << 20
 
 
 @click.command()
-@asking(size="64K", messages=2, qps=16, most_qps=512)
+@asking(size="64K", messages=5, qps=16, most_qps=512)
 @click.option("--svg", type=click.Path(path_type=Path), help="Draw how the bytes fell on equal-cost paths, too.")
 @click.option("--pcap", type=click.Path(path_type=Path), help="Keep what was seen. Without it: only after a finding.")
 @click.pass_context
@@ -51,21 +50,21 @@ def wire(
     from closet.expect.way import expected_way
     from closet.lab import open_lab
     from closet.report import loads as report
-    from closet.roce.endpoint import Attributes
+    from closet.roce.wire import path_mtu
     from closet.roce.work import Verb
-    from closet.traffic.rdma import Job, limits
     from closet.traffic.sightings import watch
 
     if size * messages * qps > MOST:
         raise UsageError(f"--size, --messages, --qps: {size * messages * qps} bytes in all, allowed are {MOST}")
     opened = open_lab(lab)
     fabric = opened.fabric
-    a, b, mtu = _ends(opened, source, target)
+    a, b, ip_mtu = ends(opened, source, target)
     way = expected_way(fabric, a, b)
     if not way.routers:
         raise UsageError(f"{source} {target}: these must not meet, allowed are hosts that the design lets talk")
-    attributes = Attributes(mtu=mtu, limits=limits(qps), tos=dscp << 2 | 2)
-    job = Job(verb=Verb(verb), size=size, messages=messages, qps=qps, attributes=attributes)
+    what = {"verb": Verb(verb), "size": size, "messages": messages, "qps": qps}
+    marked = {"mtu": path_mtu(ip_mtu), "tos": dscp << 2 | 2}
+    job = verbs_job((a, b), **what, **marked) if backend(opened, (a, b)) == "verbs" else _endpoint_job(what, marked)
     seen = watch(fabric, opened.nodes, a, b, job)
     fans = expected_fans(fabric, a, b)
     carried = loads(fabric, fans, seen)
@@ -89,15 +88,11 @@ def wire(
     ctx.exit(0 if not findings and seen.result.complete else 1)
 
 
-def _ends(lab: Lab, source: str, target: str) -> tuple[Endpoint, Endpoint, int]:
-    """The two addresses that are meant, and the path MTU between them."""
-    from closet.roce.wire import path_mtu
+def _endpoint_job(what: dict[str, Any], attributes: dict[str, Any]) -> rdma.Job:
+    from closet.roce.endpoint import Attributes
+    from closet.traffic.rdma import Job, limits
 
-    a, b, mtu = ends(lab, source, target)
-    for end in (a, b):
-        if lab[end.host].boots_itself:
-            raise UsageError(f"{end.host}: a microVM, allowed are hosts that the userspace endpoint can be in")
-    return a, b, path_mtu(mtu)
+    return Job(**what, attributes=Attributes(limits=limits(what["qps"]), **attributes))
 
 
 def _summary(seen: Watched) -> str:

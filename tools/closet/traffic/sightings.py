@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -12,8 +13,8 @@ from closet.plan import Fabric
 from closet.records import Endpoint
 from closet.roce.wire import UDP_PORT
 from closet.runtime.node import LiveNode
+from closet.traffic import rdma, verbs
 from closet.traffic.offload import as_on_a_wire
-from closet.traffic.rdma import Job, Result, transfer
 from closet.traffic.wire import Frame, Place, Wire
 from closet.traffic.worker import End
 
@@ -48,10 +49,25 @@ class Watched:
 
     source: Endpoint
     target: Endpoint
-    job: Job
-    result: Result
+    job: rdma.Job | verbs.Job
+    result: rdma.Result | verbs.Result
     sightings: tuple[Sighting, ...]
     frames: tuple[Frame, ...]
+
+    @property
+    def mtu(self) -> int:
+        """The path MTU the queue pairs were connected with, in bytes."""
+        return self.job.mtu if isinstance(self.job, verbs.Job) else self.job.attributes.mtu
+
+    @property
+    def tos(self) -> int:
+        """The IPv4 type of service they send with."""
+        return self.job.tos if isinstance(self.job, verbs.Job) else self.job.attributes.tos
+
+    @property
+    def sport(self) -> int | None:
+        """The UDP source port all of them were given; None if each has its own."""
+        return None if isinstance(self.job, verbs.Job) else self.job.attributes.sport
 
     def save(self, path: Path) -> None:
         """Write what was seen as a pcapng file, an interface a port: it opens in Wireshark and tshark."""
@@ -74,24 +90,39 @@ class Watched:
             writer.close()
 
 
-def watch(fabric: Fabric, nodes: Mapping[str, LiveNode], source: Endpoint, target: Endpoint, job: Job) -> Watched:
+def watch(
+    fabric: Fabric, nodes: Mapping[str, LiveNode], source: Endpoint, target: Endpoint, job: rdma.Job | verbs.Job
+) -> Watched:
     """Do a job while watching all cables between switches, and those of the two hosts.
 
     Raises:
         ProbeError: a node is gone, or not all could be seen; then nothing is said of the fabric.
     """
-    ends = End(nodes[source.host], source), End(nodes[target.host], target)
     hosts = {source.host, target.host}
     places = [p for link in fabric.links for p in (Place(link.a, link.a_port), Place(link.b, link.b_port))]
     mine = [p for p in places if p.node in hosts or not _serves_others(fabric, p, hosts)]
-    with as_on_a_wire(nodes, *(fabric[h] for h in hosts)), Wire(fabric, nodes, mine, leaving=True) as wire:
-        result = transfer(*ends, job)
+    ready = _done_as_on_a_wire(fabric, nodes, (source, target), job)
+    with ready as do, Wire(fabric, nodes, mine, leaving=True) as wire:
+        result = do()
         frames = wire.all()
     sightings = tuple(sightings_in(frames, {source.address, target.address}))
     told = sum(1 for s in sightings if s.leaving and s.place.node == source.host)
     if not told:
         raise ProbeError(f"{source}: none of its RoCEv2 packets to {target} were seen leaving it")
     return Watched(source, target, job, result, sightings, tuple(frames))
+
+
+@contextmanager
+def _done_as_on_a_wire(
+    fabric: Fabric, nodes: Mapping[str, LiveNode], ends: tuple[Endpoint, Endpoint], job: rdma.Job | verbs.Job
+) -> Iterator[Callable[[], rdma.Result | verbs.Result]]:
+    """What does a job, while all that leaves the two hosts by RDMA is packets; Soft-RoCE makes nothing else."""
+    a, b = ((nodes[e.host], e) for e in ends)
+    if isinstance(job, verbs.Job):
+        yield lambda: verbs.transfer(verbs.Nic(*a), verbs.Nic(*b), job, timed=False)
+    else:
+        with as_on_a_wire(nodes, *(fabric[e.host] for e in ends)):
+            yield lambda: rdma.transfer(End(*a), End(*b), job)
 
 
 def _serves_others(fabric: Fabric, place: Place, hosts: set[str]) -> bool:

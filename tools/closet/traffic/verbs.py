@@ -61,6 +61,7 @@ class Job:
     Attributes:
         size: bytes of a message, at most `LONGEST`; atomics have 8. messages: of each queue pair, at least `LEAST`.
         depth: messages each has under way; perftest's own choice if None. tos: the IPv4 type of service.
+        mtu: bytes of a packet's payload at most; 0: what the devices have.
         seconds: when to give up.
     """
 
@@ -70,6 +71,7 @@ class Job:
     qps: int = 1
     depth: int | None = None
     tos: int = 0
+    mtu: int = 0
     seconds: float = 60.0
 
     @property
@@ -86,6 +88,7 @@ class Result:
         goodput: bit/s, of the transfer alone. seconds: of all of it, latency and preparations included.
         latency: of single messages, one after another: quantile → seconds; half a round trip, of READ and atomics a
             whole one.
+        qpns: the numbers of each queue pair, at the end that asked and at the other.
         sent, received: by how much the counters of the two devices rose (hw_counters of rdma_rxe).
     """
 
@@ -99,11 +102,16 @@ class Result:
     goodput: float
     seconds: float
     latency: dict[float, float]
-    ports: tuple[int, ...]
+    qpns: tuple[tuple[int, int], ...]
     sent: Mapping[str, int]
     received: Mapping[str, int]
     failed: str | None
     stalled: tuple[str, ...]
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The UDP source port of each queue pair."""
+        return tuple(of_qps(*qp) for qp in self.qpns)
 
     @property
     def complete(self) -> bool:
@@ -145,10 +153,11 @@ class _Ran:
         return tuple(f"{nic.endpoint}: {qp}" for nic, qp in self.stuck)
 
 
-def transfer(source: Nic, target: Nic, job: Job) -> Result:
-    """Have `source` do a job with the memory of `target`, and time single messages.
+def transfer(source: Nic, target: Nic, job: Job, *, timed: bool = True) -> Result:
+    """Have `source` do a job with the memory of `target`. One that stalls ends at its deadline, and says where.
 
-    One that stalls ends at its deadline, and says where.
+    Args:
+        timed: afterwards time single messages, which is a transfer of its own.
 
     Raises:
         ProbeError: a host is gone, or has no such device.
@@ -157,7 +166,7 @@ def transfer(source: Nic, target: Nic, job: Job) -> Result:
     before = [counters(n.node, device(n.endpoint.port or "")) for n in (source, target)]
     run, ran = _measured(source, target, "bw", job, parse_bandwidth)
     one: Latency | None = None
-    if ran is not None:
+    if ran is not None and timed:
         left = max(1.0, job.seconds - (time.monotonic() - began))
         few = max(LEAST, min(job.messages, SAMPLES, SAMPLED // max(job.bytes, 1)))
         single = replace(job, messages=few, qps=1, depth=None, seconds=left)
@@ -175,7 +184,7 @@ def transfer(source: Nic, target: Nic, job: Job) -> Result:
         goodput=ran.goodput if ran is not None else 0.0,
         seconds=time.monotonic() - began,
         latency={0.0: one.least, 0.5: one.typical, 0.99: one.p99, 1.0: one.most} if one is not None else {},
-        ports=tuple(of_qps(*qp) for qp in qps),
+        qpns=tuple(qps),
         sent=_rise(before[0], after[0]),
         received=_rise(before[1], after[1]),
         failed=run.failed,
@@ -263,6 +272,7 @@ def _perftest(source: Nic, target: Nic, kind: str, job: Job) -> _Ran:
     common = [name, "-F", "-p", str(port), "-n", str(job.messages), "-u", str(TIMEOUT), *more]
     common += ["-s", str(job.size)] if verb != "atomic" else []
     common += ["--tclass", str(job.tos)] if job.tos else []
+    common += ["-m", str(job.mtu)] if job.mtu else []
     if kind == "bw":
         common += ["--report_gbits", "-q", str(job.qps)]
         common += ["-t", str(job.depth)] if job.depth is not None else []

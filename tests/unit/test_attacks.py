@@ -136,8 +136,8 @@ def test_any_fabric_can_be_attacked(fabric: Fabric):
 
 
 def test_a_shot_that_is_seen_where_it_must_not_be_has_achieved_something():
-    assert achieved(SHOT, {THERE: [b"other", b"a mark b", b"mark"]}, {}, {}) == ["2 frames at leaf1 eth3"]
-    assert achieved(SHOT, {THERE: [b"other"], HERE: [b"mark"]}, {}, {}) == []
+    assert achieved(SHOT, {THERE: {b"other": 3, b"a mark b": 1, b"mark": 2}}, {}, {}) == ["3 frames at leaf1 eth3"]
+    assert achieved(SHOT, {THERE: {b"other": 1}, HERE: {b"mark": 1}}, {}, {}) == []
 
 
 def test_a_changed_table_is_an_achievement():

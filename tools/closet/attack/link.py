@@ -83,7 +83,7 @@ def arp(fabric: Fabric) -> Iterator[Shot]:
 def _neighbour(a: Attacker, address: object) -> Look:
     """Who the leaf thinks has an address: entries with a MAC, not questions nobody has answered."""
     known = (word for state in ("permanent", "reachable", "stale", "delay", "probe") for word in ("nud", state))
-    return Look(a.leaf.name, a.vrf, ("ip", "neigh", "show", *known, "to", str(address), "dev", a.door.name))
+    return Look(a.leaf.name, a.vrf, ("ip", "neigh", "show", *known, "dev", a.door.name), str(address))
 
 
 def _evil(a: Attacker, address: object) -> bytes:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from closet.errors import ProbeError
@@ -28,14 +31,20 @@ class Twin:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A command on a switch, where the devices of a VRF are, that prints state no attack may change."""
+    """A command on a switch, where the devices of a VRF are, that prints state no attack may change.
+
+    Attributes:
+        about: of what it prints, only the lines with this word; "" for all.
+    """
 
     node: str
     vrf: str
     command: tuple[str, ...]
+    about: str = ""
 
     def __str__(self) -> str:
-        return f"{' '.join(self.command)}{f' (VRF {self.vrf})' if self.vrf != 'default' else ''}"
+        vrf = f" (VRF {self.vrf})" if self.vrf != "default" else ""
+        return f"{' '.join(self.command)}{vrf}{f', {self.about}' if self.about else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,7 @@ def fire(fabric: Fabric, nodes: Mapping[str, LiveNode], shots: Sequence[Shot]) -
     doors = {s: far_end(fabric, s.start) for s in shots}
     places = [*doors.values(), *(p for s in shots for p in s.never), *(t.arrives for t in twins)]
     looks = list(dict.fromkeys(look for s in shots for look in s.looks))
-    before = {look: _look(nodes, look) for look in looks}
+    before = _look(nodes, looks)
     with Wire(fabric, nodes, places) as wire:
         for shot in shots:
             wire.put(shot.start, shot.frames)
@@ -80,42 +89,54 @@ def fire(fabric: Fabric, nodes: Mapping[str, LiveNode], shots: Sequence[Shot]) -
         if not wire.watch(lambda: missing.none(wire.seen), DEADLINE):
             raise ProbeError(missing.words())
         wire.watch(lambda: False, SETTLE)
-    after = {look: _look(nodes, look) for look in looks}
-    return {s: achieved(s, wire.seen, before, after) for s in shots}
+    after = _look(nodes, looks)
+    seen = {place: Counter(frames) for place, frames in wire.seen.items()}
+    return {s: achieved(s, seen, before, after) for s in shots}
 
 
 class Missing:
-    """The controls that have not arrived yet."""
+    """The controls that have not arrived yet: of frames that are the same, one."""
 
     def __init__(self, doors: Mapping[Shot, Place], twins: Sequence[Twin]) -> None:
-        self._left = [(place, frame, shot.what) for shot, place in doors.items() for frame in shot.frames]
-        self._twins = [(t.arrives, t.trace, f"the legitimate twin from {t.start}") for t in twins]
-        self._left += self._twins
+        self._frames = {(place, frame): shot.what for shot, place in doors.items() for frame in shot.frames}
+        self._twins = {(t.arrives, t.trace): f"the legitimate twin from {t.start}" for t in twins}
+        self._lengths: dict[Place, set[int]] = {}
+        for place, frame in self._frames:
+            self._lengths.setdefault(place, set()).add(len(frame))
         self._read: dict[Place, int] = {}
 
     def none(self, seen: Mapping[Place, Sequence[bytes]]) -> bool:
         """Whether none is missing, now that this was seen: frames as they were sent, twins by their trace."""
-        new = {place: frames[self._read.get(place, 0) :] for place, frames in seen.items()}
-        self._read = {place: len(frames) for place, frames in seen.items()}
-        self._left = [c for c in self._left if not any(c[1] in frame for frame in new.get(c[0], ()))]
-        return not self._left
+        for place, frames in seen.items():
+            for frame in frames[self._read.get(place, 0) :]:
+                for length in self._lengths.get(place, ()):  # it may have been padded on the way
+                    self._frames.pop((place, frame[:length]), None)
+                for twin in [t for t in self._twins if t[0] == place and t[1] in frame]:
+                    del self._twins[twin]
+            self._read[place] = len(frames)
+        return not self._frames and not self._twins
 
     def words(self) -> str:
         """The first that is missing."""
-        place, _, what = self._left[0]
-        return f"{what}: not seen at {place}, so nothing is proven ({len(self._left)} such)"
+        left = self._frames | self._twins
+        (place, _), what = next(iter(left.items()))
+        return f"{what}: not seen at {place}, so nothing is proven ({len(left)} such)"
 
 
 def achieved(
     shot: Shot,
-    seen: Mapping[Place, Sequence[bytes]],
+    seen: Mapping[Place, Mapping[bytes, int]],
     before: Mapping[Look, Sequence[str]],
     after: Mapping[Look, Sequence[str]],
 ) -> list[str]:
-    """What a shot achieved, in words."""
+    """What a shot achieved, in words.
+
+    Args:
+        seen: place → frame → how often it arrived there.
+    """
     found = []
     for place in shot.never:
-        count = sum(any(t in frame for t in shot.traces) for frame in seen.get(place, ()))
+        count = sum(n for frame, n in seen.get(place, {}).items() if any(t in frame for t in shot.traces))
         if count:
             found.append(f"{count} frame{'s' if count > 1 else ''} at {place}")
     for look in shot.looks:
@@ -126,6 +147,18 @@ def achieved(
     return found
 
 
-def _look(nodes: Mapping[str, LiveNode], look: Look) -> list[str]:
-    done = nodes[look.node].run(*look.command, vrf=look.vrf)
-    return [line.strip() for line in done.stdout.splitlines()]
+def _look(nodes: Mapping[str, LiveNode], looks: Iterable[Look]) -> dict[Look, list[str]]:
+    """What each prints now; a command that several share runs once."""
+    commands = {look: (look.node, look.vrf, look.command) for look in looks}
+
+    def run(command: tuple[str, str, tuple[str, ...]]) -> list[str]:
+        node, vrf, words = command
+        return [line.strip() for line in nodes[node].run(*words, vrf=vrf).stdout.splitlines()]
+
+    different = list(dict.fromkeys(commands.values()))
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        printed = dict(zip(different, pool.map(run, different), strict=True))
+    return {
+        look: [line for line in printed[command] if not look.about or look.about in line.split()]
+        for look, command in commands.items()
+    }

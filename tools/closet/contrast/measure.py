@@ -92,13 +92,12 @@ def mac_entries(lab: Lab) -> dict[str, int]:
 def _macs(lab: Lab, switch: str) -> Iterator[tuple[str, int, str]]:
     node = lab[switch]
     for vrf in (DEFAULT_VRF, *(t for t in design.TENANTS if node.has_namespace(t))):
-        masters = {link["index"]: link.get_attr("IFLA_MASTER") for link in netlink.links(node, vrf)}
+        masters = {link.index: link.master for link in netlink.links(node, vrf)}
         for entry in netlink.neighbours(node, socket.AF_BRIDGE, vrf):
-            mac = entry.get_attr("NDA_LLADDR")
-            if entry["state"] & NUD_PERMANENT or mac == FLOOD or int(mac[:2], 16) & 1:
+            if entry.state & NUD_PERMANENT or entry.mac == FLOOD or int(entry.mac[:2], 16) & 1:
                 continue
             # A VXLAN device keeps its own beside the bridge's: one entry, in two places.
-            yield vrf, masters.get(entry["ifindex"]) or entry["ifindex"], mac
+            yield vrf, masters.get(entry.index) or entry.index, entry.mac
 
 
 def _copies(lab: Lab) -> Copies:

@@ -44,4 +44,4 @@ def stretch(lab: Lab, seconds: float = 60.0) -> None:
 def flood_targets(lab: Lab, leaf: str) -> int:
     """To how many remote VTEPs a leaf floods, over all of its VNIs in the underlay's namespace."""
     entries = netlink.neighbours(lab[leaf], socket.AF_BRIDGE)
-    return sum(1 for e in entries if e.get_attr("NDA_LLADDR") == FLOOD and e.get_attr("NDA_DST") is not None)
+    return sum(1 for e in entries if e.mac == FLOOD and e.address is not None)

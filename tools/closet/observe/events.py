@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import selectors
 import socket
-import struct
 from contextlib import suppress
 
+from closet.observe.netlink import messages
 from closet.runtime.node import LiveNode
 
 RTMGRP_IPV4_ROUTE = 0x40
 RTM_NEWROUTE = 24
 RTM_DELROUTE = 25
-_HEADER = struct.Struct("=IHHII")
-"""struct nlmsghdr (include/uapi/linux/netlink.h)."""
 
 
 class RouteMonitor:
@@ -47,12 +45,8 @@ class RouteMonitor:
         # ENOBUFS says events were lost: the node counts as changed all the same, and is looked at.
         with suppress(OSError):
             while True:
-                data = s.recv(1 << 16)
-                at = 0
-                while at + _HEADER.size <= len(data):
-                    length, kind, *_ = _HEADER.unpack_from(data, at)
+                for kind, _ in messages(s.recv(1 << 16)):
                     self.added[name] += {RTM_NEWROUTE: 1, RTM_DELROUTE: -1}.get(kind, 0)
-                    at += max((length + 3) & ~3, _HEADER.size)
 
     def close(self) -> None:
         """Close the monitors."""

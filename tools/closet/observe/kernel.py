@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Network
-from typing import Any
 
 from closet.observe import netlink
 from closet.plan import DEFAULT_VRF, Fabric
@@ -49,27 +47,17 @@ def fib(node: LiveNode, vrf: str = DEFAULT_VRF, *, bridge: str = "") -> Fib:
     names = node.ports(vrf=vrf)
     table = RT_TABLE_MAIN if vrf == DEFAULT_VRF or node.has_namespace(vrf) else _table(netlink.links(node), vrf)
     protocols = {RTPROT_BGP} if vrf == DEFAULT_VRF else {RTPROT_BGP, RTPROT_ZSTATIC}
-    for route in netlink.routes(node, socket.AF_INET, vrf):
-        if route.get_attr("RTA_TABLE") != table or route["proto"] not in protocols:
+    for route in netlink.routes(node, vrf):
+        if route.table != table or route.protocol not in protocols:
             continue
-        prefix = IPv4Network((route.get_attr("RTA_DST") or "0.0.0.0", route["dst_len"]))  # noqa: S104  the default
-        several = route.get_attr("RTA_MULTIPATH")
-        hops = [(h["oif"], h) for h in several] if several else [(route.get_attr("RTA_OIF"), route)]
-        ways = {str(h.get_attr("RTA_GATEWAY")) if names[i] == bridge else names[i] for i, h in hops if i in names}
-        routes[prefix] = frozenset(ways - {"lo"})
+        ways = {str(gateway) if names[i] == bridge else names[i] for i, gateway in route.hops if i in names}
+        routes[route.prefix] = frozenset(ways - {"lo"})
     return routes
 
 
-def _names(links: Iterable[Any]) -> dict[int, str]:
-    return {link["index"]: link.get_attr("IFLA_IFNAME") for link in links}
-
-
-def _table(links: Iterable[Any], vrf: str) -> int:
+def _table(links: Iterable[netlink.Device], vrf: str) -> int:
     """A VRF's routing table: that of its device, or the main one of its namespace."""
-    for link in links:
-        if link.get_attr("IFLA_IFNAME") == vrf:
-            return int(link.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_DATA").get_attr("IFLA_VRF_TABLE"))
-    return RT_TABLE_MAIN
+    return next((link.vrf_table for link in links if link.name == vrf), RT_TABLE_MAIN)
 
 
 def ports(node: LiveNode, fabric: Fabric) -> dict[str, Port]:
@@ -84,9 +72,8 @@ def ports(node: LiveNode, fabric: Fabric) -> dict[str, Port]:
     plumbing |= {p.port(t.name) for t in planned for p in fabric.peerings_of(fabric[node.name], t)}
     for vrf in _places(node, fabric):
         for link in netlink.links(node, vrf):
-            up = link["flags"] & IFF_UP and link["flags"] & IFF_LOWER_UP
-            mac, mtu = link.get_attr("IFLA_ADDRESS"), link.get_attr("IFLA_MTU")
-            found[link.get_attr("IFLA_IFNAME")] = Port(mac, mtu, bool(up))
+            up = link.flags & IFF_UP and link.flags & IFF_LOWER_UP
+            found[link.name] = Port(link.mac, link.mtu, bool(up))
     return {name: port for name, port in found.items() if name not in plumbing}
 
 
@@ -126,24 +113,22 @@ def layer2(node: LiveNode, fabric: Fabric) -> frozenset[str]:
 
 def _layer2_here(node: LiveNode, vrf: str, *, arp: bool) -> Iterator[str]:
     links = netlink.links(node, vrf)
-    names = _names(links)
+    names = {link.index: link.name for link in links}
     for link in links:
-        info = link.get_attr("IFLA_LINKINFO")
-        kind, name = info.get_attr("IFLA_INFO_KIND") if info is not None else None, link.get_attr("IFLA_IFNAME")
-        if kind not in {None, "veth", "vrf"}:
-            yield f"{kind} {name}"
-        if info is not None and info.get_attr("IFLA_INFO_SLAVE_KIND") == "bridge":
-            yield f"{name} in {names.get(link.get_attr('IFLA_MASTER'))}"
+        if link.kind not in {"", "veth", "vrf"}:
+            yield f"{link.kind} {link.name}"
+        if link.slave_kind == "bridge":
+            yield f"{link.name} in {names.get(link.master)}"
     for entry in netlink.neighbours(node, socket.AF_BRIDGE, vrf):
-        mac, where = entry.get_attr("NDA_LLADDR"), names.get(entry["ifindex"])
-        if mac == FLOOD:
-            yield f"flooding on {where} to {entry.get_attr('NDA_DST')}"
-        elif not entry["state"] & NUD_PERMANENT_OR_NOARP and not entry["flags"] & NTF_EXT_LEARNED:
-            yield f"MAC {mac} learned on {where}"
+        where = names.get(entry.index)
+        if entry.mac == FLOOD:
+            yield f"flooding on {where} to {entry.address}"
+        elif not entry.state & NUD_PERMANENT_OR_NOARP and not entry.flags & NTF_EXT_LEARNED:
+            yield f"MAC {entry.mac} learned on {where}"
     for entry in netlink.neighbours(node, socket.AF_INET, vrf) if arp else ():
-        # One without an address is a question nobody answered, and no state of anybody's.
-        if not entry["state"] & NUD_PERMANENT_OR_NOARP and entry.get_attr("NDA_LLADDR"):
-            yield f"ARP {entry.get_attr('NDA_DST')} on {names.get(entry['ifindex'])}"
+        # One without a MAC is a question nobody answered, and no state of anybody's.
+        if not entry.state & NUD_PERMANENT_OR_NOARP and entry.mac:
+            yield f"ARP {entry.address} on {names.get(entry.index)}"
 
 
 def sent_bytes(node: LiveNode) -> dict[str, int]:

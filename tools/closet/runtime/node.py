@@ -17,6 +17,9 @@ from closet.runtime import netns, processes
 
 Socket = socket.socket
 """Inside LiveNode `socket` is a method."""
+NET = "/proc/sys/net"
+"""Each network namespace has its own, and to find it Linux asks all of them (fs/proc/proc_sysctl.c: proc_sys_compare):
+once for many files is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +98,13 @@ class LiveNode:
 
     def has_namespace(self, vrf: str) -> bool:
         """Whether a VRF of this node is a network namespace of its own."""
-        return (self.root / "run" / "netns" / vrf).exists()
+        return os.path.exists(self._named(vrf))  # noqa: PTH110  pathlib takes ten times as long: it is asked often
 
-    def _space(self, vrf: str) -> Path:
-        named = vrf != "default" and self.has_namespace(vrf)
-        return self.root / "run" / "netns" / vrf if named else Path(f"/proc/{self.pid}/ns/net")
+    def _named(self, vrf: str) -> str:
+        return f"/proc/{self.pid}/root/run/netns/{vrf}"
+
+    def _space(self, vrf: str) -> str:
+        return self._named(vrf) if vrf != "default" and self.has_namespace(vrf) else f"/proc/{self.pid}/ns/net"
 
     def gone(self) -> ProbeError:
         """What to say of it when it does not run."""
@@ -179,7 +184,11 @@ class LiveNode:
             OSError: there is no such file. ProbeError: the node is gone.
         """
         with self.netns(vrf):
-            return {path: Path(path).read_text(encoding="utf-8") for path in paths}
+            here = os.open(NET, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                return {path: _text(path, here) for path in paths}
+            finally:
+                os.close(here)
 
     def ports(self, *, vrf: str = "default") -> dict[int, str]:
         """Index → name of the network interfaces where the devices of a VRF are.
@@ -281,3 +290,12 @@ class LiveNode:
     def popen(self, *command: str, **kwargs: Any) -> subprocess.Popen[bytes]:
         """Start a command in the node; the caller ends it."""
         return subprocess.Popen(self.argv(command), **kwargs)
+
+
+def _text(path: str, net: int) -> str:
+    """A small file of /proc; `net` is NET, open. Not by pathlib, which takes four times as long."""
+    fd = os.open(path.removeprefix(f"{NET}/"), os.O_RDONLY | os.O_CLOEXEC, dir_fd=net)
+    try:
+        return os.read(fd, 1 << 12).decode()
+    finally:
+        os.close(fd)

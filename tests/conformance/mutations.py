@@ -248,7 +248,8 @@ def no_prefix_lists(lab: Lab, *, bounded: bool = False) -> Iterator[None]:
         yield
     finally:
         node.vtysh(*revert, *([fence] if fence else []))
-        node.vtysh(f"clear bgp{vrf} {name}")
+        if bounded:  # the session was ended for what it carried
+            node.vtysh(f"clear bgp{vrf} {name}")
 
 
 @contextmanager

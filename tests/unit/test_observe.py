@@ -6,10 +6,12 @@ import json
 import shutil
 import socket
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack
 from ipaddress import IPv4Network
 from pathlib import Path
 from threading import Thread
+from typing import BinaryIO
 
 import pytest
 
@@ -50,9 +52,20 @@ class Replay(LiveNode):
                 s, _ = listening.accept()
             except OSError:
                 return
-            with s:
-                while question := s.recv(1 << 12):
-                    self._answer(s, f"{daemon}: {question.rstrip(bytes(1)).decode()}")
+            with s, s.makefile("rb") as heard:
+                for question in self._questions(heard):
+                    self._answer(s, f"{daemon}: {question}")
+
+    @staticmethod
+    def _questions(heard: BinaryIO) -> Iterator[str]:
+        """Each ends with a zero byte, however many come at once."""
+        question = bytearray()
+        while letter := heard.read(1):
+            if letter != b"\0":
+                question += letter
+                continue
+            yield question.decode()
+            question.clear()
 
     def _answer(self, s: socket.socket, question: str) -> None:
         if question.endswith(": enable"):
@@ -208,6 +221,25 @@ def test_a_daemon_that_is_gone_is_missing_among_the_others(replay, recorded):
 def test_a_long_answer_in_many_pieces_is_one(replay):
     text = "x" * 300_000
     assert vty.ask(replay("leaf1", {"bgpd: show x": text}), "bgpd", "show x") == [text]
+
+
+def test_many_commands_are_given_at_once_and_all_of_them(replay):
+    """One that is not taken is told of, and keeps none of the others back."""
+    lines = [f"network 10.0.{n >> 8}.{n & 255}/32" for n in range(3 * vty.BATCH + 1)]
+    node = replay("leaf1", {f"bgpd: {line}": "" for line in lines})
+    vty.tell(node, "bgpd", lines)
+    assert node.asked == [f"bgpd: {line}" for line in lines]
+    node.asked.clear()
+    with pytest.raises(ProbeError, match="'nonsense': % Unknown command"):
+        vty.tell(node, "bgpd", ["nonsense", *lines, "more nonsense"])
+    assert node.asked == [f"bgpd: {line}" for line in ["nonsense", *lines, "more nonsense"]]
+
+
+def test_after_a_command_that_is_refused_no_other_is_given(replay):
+    node = replay("leaf1", {"bgpd: router bgp 65000": ""})
+    with pytest.raises(ProbeError, match="'configure terminal': % Unknown command"):
+        vty.ask(node, "bgpd", "configure terminal", "router bgp 65000")
+    assert node.asked == ["bgpd: configure terminal"]
 
 
 def test_every_vtep_counts_though_fib_is_set_on_the_first_alone():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
@@ -16,7 +17,7 @@ from closet.attack.source import spoofed
 from closet.check import CHECKS
 from closet.errors import ProbeError
 from closet.expect.sessions import neighbour_key
-from closet.observe.vty import ask, ask_json
+from closet.observe.vty import ask_json, tell
 from closet.plan import DEFAULT_VRF, Fabric, Node
 from closet.records import Finding, about
 from closet.runtime.node import LiveNode
@@ -27,10 +28,7 @@ STORM = 10_000
 BENCHMARK = IPv4Network("198.18.0.0/15")
 """Addresses for tests (RFC 2544): where a storm's prefixes are from."""
 DEFAULT = IPv4Network("0.0.0.0/0")
-MAKING = 120.0
-"""Seconds in which they are made, or go, by the attacker's kernel: a microVM without KVM takes a while."""
-METRIC = 4_000_000_000
-"""Of the attacker's own routes: worse than any."""
+FAMILY = "address-family ipv4 unicast"
 HEARD = 30.0
 """Seconds in which the leaf must have got all of it."""
 MOST = 20
@@ -65,9 +63,7 @@ def announce(
     found: list[str] = []
     heard = {t: _heard(fabric, nodes, t.attacker) for t in tries}
     lost = {a.leaf.name: _lost(fabric, nodes, a.leaf) for a in hosts}
-    with ExitStack() as stack:
-        for t in tries:
-            stack.enter_context(_announcing(fabric, nodes[t.attacker.host.name], t))
+    with _announcing(fabric, nodes, tries):
         for t in tries:
             _wait_until_heard(fabric, nodes, t, heard[t])
         for name in WITNESSES:
@@ -86,13 +82,15 @@ def announce(
 
 def attribute(tries: Sequence[Announcement], found: Iterable[str]) -> dict[Announcement, list[str]]:
     """Each announcement → the findings that name one of its prefixes, and those that name nobody's."""
+    said = {finding: finding.split() for finding in found}
+    words = {word for its in said.values() for word in its if "/" in word}
     whose: dict[str, list[Announcement]] = {}
-    for t in tries:
-        for prefix in t.prefixes:
-            whose.setdefault(str(prefix), []).append(t)
+    for t in tries if words else ():  # there are tens of thousands of prefixes
+        for name in words & set(map(str, t.prefixes)):
+            whose.setdefault(name, []).append(t)
     its: dict[Announcement, list[str]] = {t: [] for t in tries}
-    for finding in found:
-        named = [t for word in finding.split() for t in whose.get(word, ())]
+    for finding, its_words in said.items():
+        named = [t for word in its_words for t in whose.get(word, ())]
         for t in dict.fromkeys(named or tries):
             its[t].append(finding)
     return its
@@ -107,34 +105,51 @@ def concerns(finding: Finding, a: Attacker) -> bool:
 
 
 @contextmanager
-def _announcing(fabric: Fabric, host: LiveNode, this: Announcement) -> Iterator[None]:
-    """The host drops its own policy and announces the prefixes over every link.
-
-    They come from routes of its kernel that lead where its default leads, so that it goes on as before.
-    """
-    node = this.attacker.host
-    neighbours = {neighbour_key(fabric, node.name, p.name): f"TO-{p.name}" for p in node.ports}
-    out = f"via inet6 {this.attacker.door.link_local} dev {this.attacker.port.name} metric {METRIC}"
-    routes = [f"{p} {out}" for p in this.prefixes if p != DEFAULT]
-    rogue = [
-        "redistribute kernel",
-        *(f"neighbor {n} default-originate" for n in neighbours if DEFAULT in this.prefixes),
-    ]
-    inside = ["configure terminal", f"router bgp {node.asn}"]
-    family = "address-family ipv4 unicast"
-    change = [*inside, "no bgp ebgp-requires-policy", family, *rogue]
-    change += [f"no neighbor {n} route-map {m} out" for n, m in neighbours.items()]
-    revert = [*inside, "bgp ebgp-requires-policy", family, *(f"no {line}" for line in rogue)]
-    revert += [f"neighbor {n} route-map {m} out" for n, m in neighbours.items()]
+def _announcing(fabric: Fabric, nodes: Mapping[str, LiveNode], tries: Sequence[Announcement]) -> Iterator[None]:
+    """The hosts drop their own policy and announce the prefixes over every link, whether or not they have a route."""
     try:
-        ask(host, "bgpd", *change)
-        made = "".join(f"route add {r}\n" for r in routes)
-        host.run("ip", "-batch", "-", stdin=made, timeout=MAKING)
+        _each_tells(nodes, {t: _rogue(fabric, t) for t in tries})
         yield
     finally:
-        ask(host, "bgpd", *revert)
-        gone = "".join(f"route del {r}\n" for r in routes)
-        host.run("ip", "-force", "-batch", "-", stdin=gone, check=False, timeout=MAKING)
+        _each_tells(nodes, {t: _honest(fabric, t) for t in tries})
+
+
+def _each_tells(nodes: Mapping[str, LiveNode], lines: Mapping[Announcement, list[str]]) -> None:
+    """All hosts hear their lines at the same time."""
+    with ThreadPoolExecutor(len(lines) or 1) as pool:
+        its = [pool.submit(tell, nodes[t.attacker.host.name], "bgpd", said) for t, said in lines.items()]
+    for each in its:
+        each.result()
+
+
+def _rogue(fabric: Fabric, this: Announcement) -> list[str]:
+    return [
+        *("configure terminal", f"router bgp {this.attacker.host.asn}"),
+        *("no bgp ebgp-requires-policy", "no bgp network import-check", FAMILY),
+        *(f"no neighbor {n} route-map {m} out" for n, m in _policies(fabric, this).items()),
+        *_origin(fabric, this),
+    ]
+
+
+def _honest(fabric: Fabric, this: Announcement) -> list[str]:
+    """The same taken back. `import-check` comes last: it would look up every prefix that is still there."""
+    return [
+        *("configure terminal", f"router bgp {this.attacker.host.asn}", "bgp ebgp-requires-policy", FAMILY),
+        *(f"neighbor {n} route-map {m} out" for n, m in _policies(fabric, this).items()),
+        *(f"no {line}" for line in _origin(fabric, this)),
+        *("exit-address-family", "bgp network import-check"),
+    ]
+
+
+def _policies(fabric: Fabric, this: Announcement) -> dict[str, str]:
+    """Neighbour → the route map for what the host says to it."""
+    node = this.attacker.host
+    return {neighbour_key(fabric, node.name, p.name): f"TO-{p.name}" for p in node.ports}
+
+
+def _origin(fabric: Fabric, this: Announcement) -> list[str]:
+    default = [f"neighbor {n} default-originate" for n in _policies(fabric, this)] if DEFAULT in this.prefixes else []
+    return [*default, *(f"network {p}" for p in this.prefixes if p != DEFAULT)]
 
 
 def _wait_until_heard(fabric: Fabric, nodes: Mapping[str, LiveNode], this: Announcement, before: int) -> None:

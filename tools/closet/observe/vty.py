@@ -8,30 +8,45 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from closet.errors import ProbeError
 from closet.runtime.node import LiveNode
 
+END = bytes(3)
 CMD_SUCCESS = 0
 CMD_WARNING = 1
+BATCH = 100
+"""Commands given at once."""
 
 
 def ask(node: LiveNode, daemon: str, *commands: str, timeout: float = 20.0) -> list[str]:
-    """What a daemon of a node answers to each command.
+    """What a daemon of a node answers to each command; after one that it does not know, the others are not given.
 
     Raises:
         ProbeError: the daemon is not there, does not answer in time, or does not know a command.
     """
-    where = f"{node.name}: {daemon}"
-    try:
-        with node.connect(f"/run/frr/{daemon}.vty", timeout) as s:
-            _one(s, "enable", where)
-            return [_one(s, c, where) for c in commands]
-    except TimeoutError:
-        raise ProbeError(f"{where}: no answer to {commands[0]!r} in {timeout:g} s") from None
-    except OSError as e:
-        raise ProbeError(f"{where}: not running ({e.strerror})") from None
+    with _terminal(node, daemon, timeout) as terminal:
+        return [answer for c in commands for answer in terminal.say(c)]
+
+
+def tell(node: LiveNode, daemon: str, commands: Sequence[str], *, timeout: float = 20.0) -> None:
+    """Give a daemon of a node many commands, without waiting for each: all of them, whatever it says to one.
+
+    Raises:
+        ProbeError: see `ask`.
+    """
+    refused: list[ProbeError] = []
+    with _terminal(node, daemon, timeout) as terminal:
+        for at in range(0, len(commands), BATCH):
+            try:
+                terminal.say(*commands[at : at + BATCH])
+            except Refused as e:
+                refused.append(e)
+    if refused:
+        raise refused[0]
 
 
 def ask_json(node: LiveNode, daemon: str, command: str) -> Any:
@@ -47,14 +62,63 @@ def ask_json(node: LiveNode, daemon: str, command: str) -> Any:
         raise ProbeError(f"{node.name}: {daemon}: {command!r} gave no JSON: {text.strip()[:80]!r}") from None
 
 
-def _one(s: socket.socket, command: str, where: str) -> str:
-    s.sendall(command.encode() + b"\0")
-    answer = bytearray()
-    while not (len(answer) >= 4 and answer[-4:-1] == b"\0\0\0"):
-        more = s.recv(1 << 16)
-        if not more:
-            raise ProbeError(f"{where}: ended while answering {command!r}")
-        answer += more
-    if answer[-1] not in {CMD_SUCCESS, CMD_WARNING}:
-        raise ProbeError(f"{where}: {command!r}: {answer[:-4].decode(errors='replace').strip()[:120]}")
-    return answer[:-4].decode(errors="replace")
+class Refused(ProbeError):
+    """A daemon did not take a command."""
+
+
+@contextmanager
+def _terminal(node: LiveNode, daemon: str, timeout: float) -> Iterator[_Terminal]:
+    where = f"{node.name}: {daemon}"
+    terminal = _Terminal(where)
+    try:
+        with node.connect(f"/run/frr/{daemon}.vty", timeout) as terminal.socket:
+            terminal.say("enable")
+            yield terminal
+    except TimeoutError:
+        raise ProbeError(f"{where}: no answer to {terminal.last!r} in {timeout:g} s") from None
+    except OSError as e:
+        raise ProbeError(f"{where}: not running ({e.strerror})") from None
+
+
+class _Terminal:
+    """A connection to a daemon.
+
+    Attributes:
+        last: the command whose answer is being waited for.
+    """
+
+    socket: socket.socket
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self.last = "enable"
+
+    def say(self, *commands: str) -> list[str]:
+        """Give commands, and read the answer to each.
+
+        Raises:
+            Refused: one was not taken; the others were given all the same.
+        """
+        self.socket.sendall(b"".join(c.encode() + b"\0" for c in commands))
+        answers, refused, said = [], "", bytearray()
+        for self.last in commands:
+            text, code = self._answer(said)
+            if code not in {CMD_SUCCESS, CMD_WARNING}:
+                refused = refused or f"{self._where}: {self.last!r}: {text.strip()[:120]}"
+            answers.append(text)
+        if refused:
+            raise Refused(refused)
+        return answers
+
+    def _answer(self, said: bytearray) -> tuple[str, int]:
+        """The next answer, off the front of what was said; and its return code."""
+        new = 0
+        while (end := said.find(END, new)) < 0 or end + len(END) == len(said):
+            new = max(len(said) - len(END), 0)
+            more = self.socket.recv(1 << 16)
+            if not more:
+                raise ProbeError(f"{self._where}: ended while answering {self.last!r}")
+            said += more
+        text, code = said[:end].decode(errors="replace"), said[end + len(END)]
+        del said[: end + len(END) + 1]
+        return text, code

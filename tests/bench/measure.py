@@ -32,9 +32,8 @@ def timed(*argv: str, env: dict[str, str] | None = None, ok: tuple[int, ...] = (
 
 def output(*argv: str, env: dict[str, str] | None = None, ok: tuple[int, ...] = (0,)) -> str:
     """What a command says, which must succeed."""
-    done = subprocess.run(
-        argv, capture_output=True, text=True, env={**os.environ, **(env or {})}, check=False, cwd=HERE
-    )
+    around = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}  # no user compiles closet anew
+    done = subprocess.run(argv, capture_output=True, text=True, env=around | (env or {}), check=False, cwd=HERE)
     if done.returncode not in ok:
         raise SystemExit(f"{' '.join(argv)}: {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done.stdout

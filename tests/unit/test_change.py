@@ -197,6 +197,8 @@ def test_what_changed_is_proven_anew():
     for a, b in {(p.source.host, p.target.host) for p in probes}:
         assert ((a, b) in pairs) == bool({a, b} & moved or {a, b} <= beside)
     assert {k.host for k in knocks if covers("doors", k)} <= beside
+    elsewhere = {k for k in knocks if covers("doors", k) and k.switch not in steps(old, new)}
+    assert {k.host for k in elsewhere} <= moved
     assert {f.vrf for f in fans if covers("spread", f)} == {"gold", "services"} & {f.vrf for f in fans}
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, infer
 from closet.intent import Intent, loads
 from closet.plan import Fabric, plan
 from closet.render import render, render_node
+from closet.render.environment import TEMPLATES, Compiled
 from closet.render.host import sysctls
 
 
@@ -130,3 +131,17 @@ def test_extra_lines_come_last():
         assert files["frr.conf"].endswith("!\nip route 192.0.2.0/24 blackhole\n")
         assert "ip route 192.0.2.0/24 blackhole\n" in files["staticd.conf"]
     assert "ip route" not in render_node(fabric, fabric["spine1"])["frr.conf"]
+
+
+def test_templates_are_kept_compiled(tmp_path, monkeypatch):
+    """Where they cannot be kept, or what is kept is damaged, they are compiled again."""
+    (tmp_path / "file").write_text("")
+    for cache, kept in ((tmp_path / "cache", 1), (tmp_path / "file" / "cache", 0)):
+        monkeypatch.setenv("CLOSET_CACHE", str(cache))
+        for damage in (None, b"", b"j2", bytes(99)):
+            for path in cache.glob("templates/*") if damage is not None else ():
+                path.write_bytes(damage)
+            made = TEMPLATES.overlay(bytecode_cache=Compiled())
+            template = made.get_template("reload.sh.j2")
+            assert template.render(node={"name": "leaf1"}, filters=[], default="default").startswith("#!/bin/sh")
+            assert len(list(cache.glob("templates/*"))) == kept

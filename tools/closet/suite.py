@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from closet.check import CHECKS, Check, NodeCheck
+from closet.check import CHECKS, Check, NodeCheck, ProbeCheck
 from closet.errors import ProbeError, UsageError
 from closet.plan import Fabric
 from closet.records import Finding
@@ -78,8 +78,17 @@ Which = Callable[[str, Any], bool]
 def run(
     fabric: Fabric, nodes: Mapping[str, LiveNode], checks: Iterable[Check], which: Which | None = None
 ) -> list[Result]:
-    """Run checks one after another; the nodes of a node check are looked at side by side."""
-    return [run_one(fabric, nodes, check, which) for check in checks]
+    """Run checks: those of nodes one after another and, meanwhile, those by packets, which mostly wait for answers.
+
+    Neither disturbs the other: to look at a node sends no packet in the fabric.
+    """
+    wanted = list(checks)
+    looks, sends = ([c for c in wanted if isinstance(c, kind)] for kind in (NodeCheck, ProbeCheck))
+    with ThreadPoolExecutor(1) as beside:
+        looking = beside.submit(lambda: [run_one(fabric, nodes, check, which) for check in looks])
+        sent = [run_one(fabric, nodes, check, which) for check in sends]
+        done = {r.check: r for r in (*looking.result(), *sent)}
+    return [done[check.name] for check in wanted]
 
 
 def run_one(fabric: Fabric, nodes: Mapping[str, LiveNode], check: Check, which: Which | None = None) -> Result:
@@ -92,7 +101,7 @@ def run_one(fabric: Fabric, nodes: Mapping[str, LiveNode], check: Check, which: 
     result = Result(check.name, check.claim, 0)
     expected = check.expect(fabric)
     if which is not None:
-        expected = {k: v for k, v in expected.items() if which(check.name, k)}
+        expected = {k: expected[k] for k in expected if which(check.name, k)}
     if isinstance(check, NodeCheck):
         _judge_nodes(fabric, nodes, check, expected, result)
     else:

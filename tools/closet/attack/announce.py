@@ -67,7 +67,7 @@ def announce(
         for t in tries:
             _wait_until_heard(fabric, nodes, t, heard[t])
         for name in WITNESSES:
-            result = run_one(fabric, nodes, CHECKS[name], lambda _, key: not own & about(key))
+            result = run_one(fabric, nodes, CHECKS[name], lambda _, key: own.isdisjoint(about(key)))
             if result.error:
                 raise ProbeError(f"{name}: {result.error}")
             its = [f"{name}: {f}" for f in result.findings if not any(concerns(f, a) for a in hosts)]

@@ -74,9 +74,10 @@ def delta(have: Sequence[Path], want: Sequence[Path], reborn: Collection[str] = 
     Args:
         reborn: VRFs that go and come again: all they have is taken away first, even where it is the same.
     """
-    again = [p for p in want if _vrf(p[0]) in reborn]
-    gone = [p for p in have if p not in set(want) or p in set(again)]
-    new = [p for p in want if p not in set(have) or p in set(again)]
+    again = {p for p in want if _vrf(p[0]) in reborn}
+    stay = ({*have} & {*want}) - again
+    gone = [p for p in have if p not in stay]
+    new = [p for p in want if p not in stay]
     dead = [p[0] for p in gone if len(p) == 1 and p[0].startswith(WHOLE)]
     found = Delta()
     instances = [p for p in gone if p[0].startswith("router bgp ")]
@@ -85,12 +86,13 @@ def delta(have: Sequence[Path], want: Sequence[Path], reborn: Collection[str] = 
     found.leave = [*_say((*p[:-1], _no_peer(p[-1])) for p in peers), *_say((*p[:-1], _no(p[-1])) for p in vrfs)]
     found.drop = [_no(h) for h in dead if h.startswith("router bgp ")]
     found.forget = [_no(h) for h in dead if h.startswith("vrf ")]
+    parents = _parents(new)
     rest = [p for p in gone if p[0] not in dead and p not in vrfs and len(p) > 1]
     lines = [
         *_say(_removed_entries(gone, want)),
-        *_say(p for p in new if p[0].startswith(DEFINITIONS) and p not in _parents(new)),
+        *_say(p for p in new if p[0].startswith(DEFINITIONS) and p not in parents),
         *_say(_removed(rest, new)),
-        *_say(p for p in new if not p[0].startswith(DEFINITIONS) and p not in _parents(new)),
+        *_say(p for p in new if not p[0].startswith(DEFINITIONS) and p not in parents),
         *_say(_removed_definitions(gone, want)),
     ]
     found.arrive = [HOLD, *lines, RELEASE] if lines else []

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from closet.plan import Fabric
-from closet.records import Fan, about
+from closet.records import Fan, Knock, about
 
 OWN = frozenset({"daemons", "config", "links", "settings", "layer2", "vnis"})
 """Checks of what a node has of its own: only what is done to it can change that; the rest it hears from others."""
@@ -32,13 +32,18 @@ class Scope:
     beside: frozenset[str]
 
     def covers(self, check: str, key: object) -> bool:
-        """Whether to look at a claim of a check: any that involves `moved`, and by packets all among `beside`."""
+        """Whether to look at a claim of a check: any that involves `moved`, and by packets all among `beside`.
+
+        A door of a switch is a matter of that switch's filter: where that did not change, only who moved knocks.
+        """
+        if isinstance(key, str):
+            return key in self.touched or (key in self.moved and check not in OWN)
         if isinstance(key, Fan):
             return key.vrf in self.vrfs
         nodes = about(key)
-        if isinstance(key, str):
-            return key in self.touched or (key in self.moved and check not in OWN)
-        return bool(nodes & self.moved) or nodes <= self.beside
+        if not self.moved.isdisjoint(nodes):
+            return True
+        return self.beside.issuperset(nodes) and not (isinstance(key, Knock) and key.switch not in self.touched)
 
 
 def scope(old: Fabric, new: Fabric, touched: Collection[str]) -> Scope:

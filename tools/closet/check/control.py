@@ -5,10 +5,11 @@ And what the kernel makes of it: it is what forwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from closet.check.registry import differences, node_check
 from closet.expect import expected_sessions, expected_table_bounds, expected_tables
+from closet.expect.lazy import Lazy
 from closet.observe import frr, kernel
 from closet.plan import DEFAULT_VRF, Fabric
 from closet.records import Finding, Session, Tables
@@ -22,8 +23,8 @@ def _daemons(fabric: Fabric) -> dict[str, frozenset[str]]:
     return {n.name: frozenset(always | ({"staticd"} if n.name in static else set())) for n in fabric}
 
 
-def _configs(fabric: Fabric) -> dict[str, frozenset[str]]:
-    return {n.name: frr.config_lines(render_node(fabric, n)["frr.conf"]) for n in fabric}
+def _configs(fabric: Fabric) -> Mapping[str, frozenset[str]]:
+    return Lazy(fabric.nodes, lambda name: frr.config_lines(render_node(fabric, fabric[name])["frr.conf"]))
 
 
 @node_check("every daemon runs", observe=frr.daemons, expect=_daemons)

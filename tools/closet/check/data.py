@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import log, sqrt
 
 from closet.check.registry import probe_check
@@ -21,7 +21,7 @@ FALSE_ALARM = 1e-6
     observe=ping,
     expect=lambda fabric: expected_hops(fabric, expected_tables(fabric)),
 )
-def reach(expected: dict[Pair, frozenset[int]], observed: dict[Pair, int | None]) -> Iterator[Finding]:
+def reach(expected: Mapping[Pair, frozenset[int]], observed: dict[Pair, int | None]) -> Iterator[Finding]:
     """A pair that does not meet, meets by a longer way, or meets though it must not."""
     sources = {a for (a, _), hops in observed.items() if hops is not None}
     for pair, want in expected.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from closet.check.registry import differences, node_check, probe_check
 from closet.expect import expected_l3vnis, expected_matrix, expected_type5
@@ -43,7 +43,7 @@ def vnis(device: str, expected: dict[str, L3Vni], observed: dict[str, L3Vni]) ->
     observe=try_all,
     expect=expected_matrix,
 )
-def matrix(expected: dict[Probe, frozenset[str]], observed: dict[Probe, Outcome]) -> Iterator[Finding]:
+def matrix(expected: Mapping[Probe, frozenset[str]], observed: dict[Probe, Outcome]) -> Iterator[Finding]:
     """A pair that must talk and does not, or a leak."""
     for probe, may in expected.items():
         got = observed[probe]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address
 from itertools import chain
 
+from closet.expect.lazy import Lazy
 from closet.expect.overlay import expected_tables
 from closet.expect.reach import allowed, endpoints, expected_hops
 from closet.plan import DEFAULT_VRF, Fabric
@@ -18,7 +19,7 @@ TAKEN = frozenset({"silent", "another answered"})
 """Of an address that another endpoint has, too, which the source may well reach."""
 
 
-def expected_matrix(fabric: Fabric) -> dict[Probe, frozenset[str]]:
+def expected_matrix(fabric: Fabric) -> Mapping[Probe, frozenset[str]]:
     """Probe → what may become of it; empty for a fabric without tenants, which keeps nobody apart."""
     if not fabric.tenants:
         return {}
@@ -27,13 +28,21 @@ def expected_matrix(fabric: Fabric) -> dict[Probe, frozenset[str]]:
     for endpoint in chain(*endpoints(fabric)):
         having.setdefault(endpoint.address, []).append(endpoint)
     places = {h.name: place_of(fabric, h.name) for h in fabric.hosts}
-    return {
-        Probe(protocol, *pair, between): ALLOWED if n else may
-        for pair, n in hops.items()
-        for may in [TAKEN if not n and _taken(fabric, pair, having[pair[1].address]) else DENIED]
-        for between in [_between(places, pair)]
+
+    def outcome(probe: Probe) -> frozenset[str]:
+        pair = (probe.source, probe.target)
+        if hops[pair]:
+            return ALLOWED
+        return TAKEN if _taken(fabric, pair, having[probe.target.address]) else DENIED
+
+    between = {(a, b): a if a == b else f"{a} to {b}" for a in places.values() for b in places.values()}
+    probes = (
+        Probe(protocol, a, b, there)
+        for a, b in hops
+        for there in [between[places[a.host], places[b.host]]]
         for protocol in PROTOCOLS
-    }
+    )
+    return Lazy(probes, outcome)
 
 
 def _taken(fabric: Fabric, pair: Pair, having: list[Endpoint]) -> bool:
@@ -41,11 +50,6 @@ def _taken(fabric: Fabric, pair: Pair, having: list[Endpoint]) -> bool:
     source, target = pair
     others = (e for e in having if e.host != target.host)
     return any(e.host == source.host or allowed(fabric, source, e) for e in others)
-
-
-def _between(places: Mapping[str, str], pair: Pair) -> str:
-    a, b = (places[e.host] for e in pair)
-    return a if a == b else f"{a} to {b}"
 
 
 def place_of(fabric: Fabric, name: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from ipaddress import IPv4Network
 
+from closet.expect.lazy import Lazy
 from closet.plan import DEFAULT_VRF, Fabric, Node, Role
 from closet.records import Endpoint, Pair, Tables
 
@@ -137,7 +138,7 @@ def _bits(prefix: IPv4Network) -> int:
     return int(prefix.network_address) >> (32 - prefix.prefixlen)
 
 
-def expected_hops(fabric: Fabric, tables: Mapping[str, Tables]) -> dict[Pair, frozenset[int]]:
+def expected_hops(fabric: Fabric, tables: Mapping[str, Tables]) -> Mapping[Pair, frozenset[int]]:
     """Every pair of `pairs` → the numbers of routers between them; empty where they must not meet."""
     walk = Walk(fabric, tables)
-    return {(a, b): walk.hops(a, b) if allowed(fabric, a, b) else frozenset() for a, b in pairs(fabric)}
+    return Lazy(pairs(fabric), lambda pair: walk.hops(*pair) if allowed(fabric, *pair) else frozenset())

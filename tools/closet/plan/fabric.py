@@ -160,6 +160,9 @@ class Fabric:
     tenants: Mapping[str, Tenant] = field(default_factory=dict)
     peerings: tuple[Peering, ...] = ()
 
+    def __hash__(self) -> int:
+        return hash(self.name)  # what follows from a plan can be kept with it
+
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes.values())
 

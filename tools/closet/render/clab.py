@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from closet.plan import Fabric, Role
 from closet.plan.fabric import TIER
-from closet.render.host import TEMPLATES, sysctls
+from closet.render.environment import TEMPLATES
+from closet.render.host import sysctls
 
 FILE = "topology.clab.yml"
 """What a topology file is called: containerlab's editor extension goes by the ending."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
 from closet.plan import Fabric, Node, Port, Tenant
-from closet.render.host import TEMPLATES
+from closet.render.environment import TEMPLATES
 from closet.render.policy import DIRECT, REMOTE, Policy, policy
 
 LARGE = 100

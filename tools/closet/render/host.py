@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from closet.plan import DEFAULT_VRF, Fabric, Node, Port
-
-TEMPLATES = Environment(
-    loader=PackageLoader("closet.render"),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    autoescape=False,  # noqa: S701  these are configuration files, not HTML
-)
+from closet.render.environment import TEMPLATES
 
 
 def sysctls(node: Node) -> dict[str, int]:

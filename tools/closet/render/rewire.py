@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from closet.plan import DEFAULT_VRF, Fabric, Node, Port, Tenant
+from closet.render.environment import TEMPLATES
 from closet.render.files import Files
-from closet.render.host import TEMPLATES
 from closet.render.vrf import FIRST_TABLE, SPACES, Veth, nft_file, nft_table, veths, vrfs_script
 
+Identity = tuple[str, int, str]
+"""Of a VRF: name, VNI, route target."""
+Ends = tuple[tuple[str, str], tuple[str, str]]
+"""Of a cable between VRFs: (VRF, interface) at each."""
 CONTROL_PLANE = ("closet", "nftables.conf")
 """Table and file of a switch's filter before itself; where VRFs are namespaces, each has it, too."""
 
@@ -19,7 +23,7 @@ class Rewire:
     """What changes in the kernel of a node.
 
     Attributes:
-        vrfs: all of them, before and after.
+        vrfs: those that what goes may be in.
         drop, make: VRFs that go and come; one whose numbers change does both.
         cut, lay: cables between VRFs that go and come.
         ports: those that go down and come up again, in another VRF or with another MTU or address.
@@ -97,7 +101,7 @@ def rewire(old: Fabric, new: Fabric, name: str, files: tuple[Files, Files], *, t
     )
     return Rewire(
         node=after,
-        vrfs=tuple(dict.fromkeys(name for name, *_ in [*was, *will])),
+        vrfs=tuple(dict.fromkeys(name for name, *_ in [*was, *will]) if thorough else _left(before, ports, drop, cut)),
         drop=tuple(drop.values()),
         make=tuple(t for i, t in will.items() if i not in was),
         cut=tuple(cut.values()),
@@ -108,7 +112,14 @@ def rewire(old: Fabric, new: Fabric, name: str, files: tuple[Files, Files], *, t
     )
 
 
-def _identity(tenant: Tenant) -> tuple[str, int, str]:
+def _left(before: Node, ports: Iterable[Port], drop: Iterable[Identity], cut: Iterable[Ends]) -> dict[str, None]:
+    """The VRFs that something leaves."""
+    moved = (before.port(p.name).vrf for p in ports)
+    places = (*(name for name, *_ in drop), *(vrf for ends in cut for vrf, _ in ends), *moved)
+    return dict.fromkeys(vrf for vrf in places if vrf != DEFAULT_VRF)
+
+
+def _identity(tenant: Tenant) -> Identity:
     """What makes a VRF: with another VNI or route target it is another one."""
     return tenant.name, tenant.vni, tenant.route_target
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from closet.plan import Fabric, Node, Peering, Role, Tenant
 from closet.plan.tenant import Space
+from closet.render.environment import TEMPLATES
 from closet.render.frr import PEERING_GATEWAYS
-from closet.render.host import TEMPLATES, host_ports
+from closet.render.host import host_ports
 
 SCRIPT = "vrfs.sh"
 """Makes all VRFs of a node before FRR starts: as kernel devices or, where the kernel has none, as namespaces."""

@@ -99,9 +99,9 @@ def run_one(fabric: Fabric, nodes: Mapping[str, LiveNode], check: Check, which: 
     """
     began = time.monotonic()
     result = Result(check.name, check.claim, 0)
-    expected = check.expect(fabric)
-    if which is not None:
-        expected = {k: expected[k] for k in expected if which(check.name, k)}
+    planned = check.expect(fabric)
+    # Worked out here, of what is wanted, and not by the threads that observe.
+    expected = {k: planned[k] for k in planned if which is None or which(check.name, k)}
     if isinstance(check, NodeCheck):
         _judge_nodes(fabric, nodes, check, expected, result)
     else:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from math import log, sqrt
 
 from closet.check.registry import probe_check
-from closet.expect import expected_hops, expected_knocks, expected_spread, expected_tables
+from closet.expect import expected_knocks, expected_spread, planned_hops
 from closet.records import Fan, Finding, Knock, Pair, Round
 from closet.traffic.flows import spread as send_flows
 from closet.traffic.knock import knock as knock_at
@@ -19,7 +19,7 @@ FALSE_ALARM = 1e-6
 @probe_check(
     "every host pair that should meet does, at full MTU with DF, over the right number of routers, and no other",
     observe=ping,
-    expect=lambda fabric: expected_hops(fabric, expected_tables(fabric)),
+    expect=planned_hops,
 )
 def reach(expected: Mapping[Pair, frozenset[int]], observed: dict[Pair, int | None]) -> Iterator[Finding]:
     """A pair that does not meet, meets by a longer way, or meets though it must not."""

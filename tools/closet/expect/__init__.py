@@ -3,7 +3,7 @@
 from closet.expect.knocks import expected_knocks
 from closet.expect.matrix import expected_matrix
 from closet.expect.overlay import expected_l3vnis, expected_tables, expected_type5
-from closet.expect.reach import endpoints, expected_hops
+from closet.expect.reach import endpoints, expected_hops, planned_hops
 from closet.expect.routes import expected_fibs
 from closet.expect.sessions import expected_sessions
 from closet.expect.spread import expected_spread
@@ -21,4 +21,5 @@ __all__ = [
     "expected_table_bounds",
     "expected_tables",
     "expected_type5",
+    "planned_hops",
 ]

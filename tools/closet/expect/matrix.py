@@ -7,8 +7,7 @@ from ipaddress import IPv4Address
 from itertools import chain
 
 from closet.expect.lazy import Lazy
-from closet.expect.overlay import expected_tables
-from closet.expect.reach import allowed, endpoints, expected_hops
+from closet.expect.reach import allowed, endpoints, planned_hops
 from closet.plan import DEFAULT_VRF, Fabric
 from closet.records import Endpoint, Pair, Probe
 
@@ -23,7 +22,7 @@ def expected_matrix(fabric: Fabric) -> Mapping[Probe, frozenset[str]]:
     """Probe → what may become of it; empty for a fabric without tenants, which keeps nobody apart."""
     if not fabric.tenants:
         return {}
-    hops = expected_hops(fabric, expected_tables(fabric))
+    hops = planned_hops(fabric)
     having: dict[IPv4Address, list[Endpoint]] = {}
     for endpoint in chain(*endpoints(fabric)):
         having.setdefault(endpoint.address, []).append(endpoint)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from ipaddress import IPv4Network
 
 from closet.expect.lazy import Lazy
+from closet.expect.overlay import expected_tables
 from closet.plan import DEFAULT_VRF, Fabric, Node, Role
 from closet.records import Endpoint, Pair, Tables
 
@@ -142,3 +143,9 @@ def expected_hops(fabric: Fabric, tables: Mapping[str, Tables]) -> Mapping[Pair,
     """Every pair of `pairs` → the numbers of routers between them; empty where they must not meet."""
     walk = Walk(fabric, tables)
     return Lazy(pairs(fabric), lambda pair: walk.hops(*pair) if allowed(fabric, *pair) else frozenset())
+
+
+@lru_cache(maxsize=2)
+def planned_hops(fabric: Fabric) -> Mapping[Pair, frozenset[int]]:
+    """The same with all links up; kept, since two checks ask for it."""
+    return expected_hops(fabric, expected_tables(fabric))

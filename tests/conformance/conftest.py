@@ -12,9 +12,17 @@ from closet.records import Finding
 
 from . import changes
 from .lifecycle import Closet
+from .shop import Shop
 
 OWN_LABS = {
-    *("test_apply.py", "test_contrast.py", "test_hardship.py", "test_interop.py", "test_lifecycle.py"),
+    *(
+        "test_apply.py",
+        "test_apply_failures.py",
+        "test_contrast.py",
+        "test_hardship.py",
+        "test_interop.py",
+        "test_lifecycle.py",
+    ),
     *("test_microvms.py", "test_wire_mtu.py"),
 }
 """Files whose tests bring up labs of their own: the lab at hand tells nothing of them."""
@@ -57,3 +65,9 @@ def closet(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[Closet]:
     made = Closet(tmp_path, pytestconfig.getoption("--closet-runtime"))
     yield made
     made.down()
+
+
+@pytest.fixture
+def shop(closet: Closet) -> Shop:
+    """A lab of tenants that is not up yet, and the command that changes it."""
+    return Shop(closet)

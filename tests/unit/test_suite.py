@@ -31,10 +31,10 @@ def node_check(observe) -> NodeCheck:
 
 def probe_check(observe) -> ProbeCheck:
     def judge(expected, observed):
-        if observed != expected:
-            yield Finding("leaf1", "probe", str(expected), str(observed))
+        if observed != expected["it"]:
+            yield Finding("leaf1", "probe", str(expected["it"]), str(observed))
 
-    return ProbeCheck("probe", "it answers", observe, lambda _: 7, judge, lambda _: 7)
+    return ProbeCheck("probe", "it answers", observe, lambda _: {"it": 7}, judge, lambda _: 7)
 
 
 def raising(error):

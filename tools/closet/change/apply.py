@@ -14,7 +14,7 @@ from closet.change.refuse import refuse_moved_nics, refuse_others
 from closet.change.scope import scope
 from closet.change.step import Step, rising, steps, way_back
 from closet.converge import Convergence
-from closet.errors import ClosetError, RuntimeFault, UsageError
+from closet.errors import ClosetError, EnvironmentFault, RuntimeFault, UsageError
 from closet.expect import expected_tables
 from closet.intent import Intent
 from closet.lab import Lab, Progress, open_lab, prove
@@ -30,6 +30,8 @@ STILL = ("daemons", "config", "sessions", "rib", "fib", "links", "settings", "la
 ALWAYS = {"mgmtd", "zebra", "bgpd"}
 MOST = 12
 """Findings that one line of error has room for."""
+ROOM = 1 << 20
+"""Bytes of disk for what nodes and closet write beside configurations."""
 WORKERS = 2 * (os.cpu_count() or 1)
 """Nodes that change at once: each waits as much as it works."""
 
@@ -77,35 +79,57 @@ def apply(intent: Intent, *, name: str | None = None, progress: Progress | None 
         todo = steps(old, new)
         progress.mark("render")
         if todo:
-            _change(lab, new, todo, progress)
-        lab.fabric = new
-        write_atomically(folder.path / INTENT, text)
-        lab.state.phase, lab.state.digest = "running", hashlib.sha256(text.encode()).hexdigest()
-        folder.write(lab.state)
+            _see_room(folder, text, todo)
+        _change(lab, new, todo, text, progress)
         if todo:
             lab.results = prove(lab, which=scope(old, new, todo).covers)
             progress.mark("proven")
         return Applied(lab, old, todo)
 
 
-def _change(lab: Lab, new: Fabric, todo: Mapping[str, Step], progress: Progress) -> None:
-    """Have every node take its step, or all of them take it back."""
+def _see_room(folder: LabFolder, text: str, todo: Mapping[str, Step]) -> None:
+    """See that there is room for what is written on the way there and back: on a full disk there is no way back.
+
+    Raises:
+        EnvironmentFault: there is not; nothing was changed.
+    """
+    need = ROOM + len(text) + 2 * sum(len(t) for s in todo.values() for t in (*s.before.values(), *s.after.values()))
+    if folder.free() < need:
+        raise EnvironmentFault(
+            f"lab {folder.name}: no space left on the disk of {folder.path.parent}: {folder.free() >> 10} KiB free, "
+            f"{(need >> 10) + 1} needed; nothing was changed"
+        )
+
+
+def _change(lab: Lab, new: Fabric, todo: Mapping[str, Step], text: str, progress: Progress) -> None:
+    """Have every node take its step, and the lab be of the new intent; or all of them take it back."""
+    old, had = lab.fabric, (lab.folder.path / INTENT).read_text(encoding="utf-8")
     try:
-        lab.state.phase = CHANGING
-        lab.folder.write(lab.state)
-        _move_all(lab.nodes, todo, new)
-        progress.mark("changed")
-        late = _settle(lab, lab.fabric, new, todo)
-        progress.mark("converged")
-        if late:
-            progress.say(f"{', '.join(sorted(late))}: routes are not as planned")
+        if todo:
+            lab.state.phase = CHANGING
+            lab.folder.write(lab.state)
+            _move_all(lab.nodes, todo, new)
+            progress.mark("changed")
+            late = _settle(lab, old, new, todo)
+            progress.mark("converged")
+            if late:
+                progress.say(f"{', '.join(sorted(late))}: routes are not as planned")
+        _write_down(lab, text)
+        lab.fabric = new
     except BaseException as e:
         progress.say(f"{lab.name}: taking it back")
         with uninterrupted():
-            said = _take_back(lab, new, todo, str(e) or type(e).__name__)
+            said = _take_back(lab, new, todo, had, str(e) or type(e).__name__)
         if not isinstance(e, ClosetError | OSError):
             raise
         raise RuntimeFault(f"lab {lab.name}: {e}; {said}") from e
+
+
+def _write_down(lab: Lab, text: str) -> None:
+    """Have the lab's folder say that it runs, and with which intent."""
+    write_atomically(lab.folder.path / INTENT, text)
+    lab.state.phase, lab.state.digest = "running", hashlib.sha256(text.encode()).hexdigest()
+    lab.folder.write(lab.state)
 
 
 def _move_all(nodes: Mapping[str, LiveNode], todo: Mapping[str, Step], new: Fabric) -> None:
@@ -117,34 +141,44 @@ def _move_all(nodes: Mapping[str, LiveNode], todo: Mapping[str, Step], new: Fabr
 
 
 def _settle(lab: Lab, old: Fabric, new: Fabric, todo: Mapping[str, Step]) -> set[str]:
-    """Raise the ports that moved, and wait for the routes; returns the nodes whose are not as planned."""
-    part = rising(new, todo.values())
+    """Raise the ports that moved, and wait for the routes; returns the nodes whose are not as planned.
+
+    A node that has died meanwhile is left out: it took its cables with it, and checks say what else that means.
+    """
+    alive = {name for name, node in lab.nodes.items() if node.alive()}
+    part = rising(new, todo.values(), alive)
     was, will = expected_tables(old), expected_tables(new)
-    names = {n for n in new.nodes if n in todo or was[n] != will[n]}
+    names = {n for n in alive if n in todo or was[n] != will[n]}
     with Convergence(new, lab.nodes, names=names, rising=part) as convergence:
         raise_links(part, lab.nodes)
         return convergence.wait()
 
 
-def _take_back(lab: Lab, new: Fabric, todo: Mapping[str, Step], why: str) -> str:
+def _take_back(lab: Lab, new: Fabric, todo: Mapping[str, Step], had: str, why: str) -> str:
     """Lead every node back to the plan the lab had, from wherever it got to; returns in words how that went.
+
+    Args:
+        had: its intent. why: what went wrong.
 
     Raises:
         RuntimeFault: some are not as they were; says which, and how.
     """
     old = lab.fabric
-    back: dict[str, Step] = {}
+    back = {name: way_back(step, old, new, ()) for name, step in todo.items()}
     anew, refused = [], []
     for name, step in todo.items():
         node = lab.nodes[name]
         try:
-            back[name] = way_back(step, old, new, runs(node, new))
-            if not _move_back(node, back[name], old):
+            if not _move_back(node, step, old, new):
                 anew.append(name)
         except (ClosetError, OSError) as e:
             refused.append(str(e))
-            write_files(node.folder / "frr", step.after, step.before)
-    _settle(lab, new, old, back)
+            with suppress(OSError):  # what could not be written is among what is found below
+                write_files(node.folder / "frr", step.after, step.before)
+    try:
+        _settle(lab, new, old, back)
+    except (ClosetError, OSError) as e:
+        refused.append(str(e))
     results = prove(lab, names=STILL)
     wrong = refused + [str(f) for r in results for f in r.findings] + [r.error for r in results if r.error]
     if wrong:
@@ -153,16 +187,21 @@ def _take_back(lab: Lab, new: Fabric, todo: Mapping[str, Step], why: str) -> str
             f"lab {lab.name}: {why}; taken back, but beside the plan it had there is still: "
             f"{'; '.join(wrong[:MOST])}{more} (`closet down {lab.name}` removes it)"
         )
-    lab.state.phase = "running"
-    lab.folder.write(lab.state)
+    try:
+        _write_down(lab, had)
+    except OSError as e:
+        raise RuntimeFault(
+            f"lab {lab.name}: {why}; taken back, it is as it was, but its folder cannot say so: {e.strerror} "
+            f"(`closet down {lab.name}` removes it)"
+        ) from None
     return "taken back, it is as it was" + (f" (FRR was started anew on {', '.join(anew)})" if anew else "")
 
 
-def _move_back(node: LiveNode, step: Step, old: Fabric) -> bool:
+def _move_back(node: LiveNode, step: Step, old: Fabric, new: Fabric) -> bool:
     """Take a node its way back; where its FRR does not take part, by starting that anew: then it returns False."""
-    if frr.daemons(node, old) >= ALWAYS:
-        with suppress(ClosetError, OSError):
-            move(node, step, old)
+    with suppress(ClosetError, OSError):
+        if frr.daemons(node, old) >= ALWAYS:
+            move(node, way_back(step, old, new, runs(node, new)), old)
             return True
-    move(node, step, old, restart=True)
+    move(node, way_back(step, old, new, ()), old, restart=True)
     return False

@@ -27,6 +27,7 @@ from closet.plan import Fabric
 from closet.render import Files
 from closet.runtime.boot import FRR, daemon_lines
 from closet.runtime.node import LiveNode
+from closet.runtime.state import write_atomically
 
 PATIENCE = 5.0
 """Seconds for daemons to agree on something that one of them knows."""
@@ -89,8 +90,9 @@ def write_files(folder: Folder, before: Files, after: Files) -> None:
     for name in before.keys() - after.keys():
         (folder / name).unlink(missing_ok=True)
     for name, text in after.items():
-        if before.get(name) != text or not (folder / name).exists():
-            (folder / name).write_text(text, encoding="utf-8")
+        path = folder / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            write_atomically(path, text)
 
 
 def _configure(live: LiveNode, lines: list[str]) -> None:

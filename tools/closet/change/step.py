@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from closet.change.delta import Delta, Path, delta
@@ -67,10 +67,18 @@ def _made(
     )
 
 
-def rising(new: Fabric, parts: Iterable[Step]) -> Fabric:
-    """The part of a fabric whose links rise again: those with an end that went down."""
+def rising(new: Fabric, parts: Iterable[Step], alive: Collection[str] | None = None) -> Fabric:
+    """The part of a fabric whose links rise again: those with an end that went down.
+
+    Args:
+        alive: of these nodes only; default: of all.
+    """
     down = {(s.node.name, p.name) for s in parts for p in s.rewire.ports}
-    links = tuple(k for k in new.links if (k.a, k.a_port) in down or (k.b, k.b_port) in down)
+    links = tuple(
+        k
+        for k in new.links
+        if ((k.a, k.a_port) in down or (k.b, k.b_port) in down) and (alive is None or {k.a, k.b} <= {*alive})
+    )
     ends = {e for k in links for e in ((k.a, k.a_port), (k.b, k.b_port))}
     names = {name for name, _ in ends}
     nodes = {

@@ -125,10 +125,18 @@ class LabFolder:
     def full(self) -> bool:
         """Whether the disk under it is."""
         try:
-            disk = os.statvfs(self.path)
+            return self.free() < FULL
         except OSError:
             return False
-        return disk.f_bavail * disk.f_frsize < FULL or (disk.f_files > 0 and disk.f_favail == 0)
+
+    def free(self) -> int:
+        """Bytes left on the disk under it; none where it takes no more files.
+
+        Raises:
+            OSError: there is no such folder.
+        """
+        disk = os.statvfs(self.path)
+        return 0 if disk.f_files > 0 and disk.f_favail == 0 else disk.f_bavail * disk.f_frsize
 
     def read(self) -> LabState | None:
         """The state, or None where an `up` did not get as far as writing it, or somebody spoilt it."""

@@ -16,11 +16,15 @@ from closet.records import Finding, Session, Tables
 from closet.render import render_node
 
 
-def _daemons(fabric: Fabric) -> dict[str, frozenset[str]]:
-    always = {"mgmtd", "zebra", "bgpd"} | ({"bfdd"} if fabric.bfd is not None else set())
-    may_have = {n.name for n in fabric if fabric.vrfs(n) or n.config is not None or n.extra is not None}
-    static = {name for name in may_have if "staticd.conf" in render_node(fabric, fabric[name])}
-    return {n.name: frozenset(always | ({"staticd"} if n.name in static else set())) for n in fabric}
+def _daemons(fabric: Fabric) -> Mapping[str, frozenset[str]]:
+    always = frozenset({"mgmtd", "zebra", "bgpd"} | ({"bfdd"} if fabric.bfd is not None else set()))
+
+    def of(name: str) -> frozenset[str]:
+        node = fabric[name]
+        may_have = fabric.vrfs(node) or node.config is not None or node.extra is not None
+        return always | {"staticd"} if may_have and "staticd.conf" in render_node(fabric, node) else always
+
+    return Lazy(fabric.nodes, of)
 
 
 def _configs(fabric: Fabric) -> Mapping[str, frozenset[str]]:

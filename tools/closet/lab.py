@@ -204,19 +204,22 @@ def _write(folder: LabFolder, fabric: Fabric, intent: str, state: LabState) -> N
             (frr / name).write_text(text)
 
 
-def open_lab(name: str | None = None) -> Lab:
+def open_lab(name: str | None = None, *, changing: bool = False) -> Lab:
     """A lab that is up; without a name, the only one.
+
+    Args:
+        changing: open one that is half-changed.
 
     Raises:
         UsageError: there is no such lab, none at all, several to choose from, or it is not up yet.
     """
     folder = find(name)
-    if (lab := _open(folder)) is None:
+    if (lab := _open(folder, CHANGING if changing else "running")) is None:
         state = folder.read()
         if state is not None and state.phase == CHANGING:
             raise UsageError(
                 f"lab {folder.name}: half-changed, an `apply` is at work or did not finish: "
-                f"`closet down {folder.name}` removes it"
+                f"another one takes it back first, `closet down {folder.name}` removes it"
             )
         raise UsageError(
             f"lab {folder.name}: not up, an `up` did not finish or its files are damaged: "
@@ -225,10 +228,10 @@ def open_lab(name: str | None = None) -> Lab:
     return lab
 
 
-def _open(folder: LabFolder) -> Lab | None:
-    """The lab in a folder, or None where its files do not say what it is."""
+def _open(folder: LabFolder, phase: str = "running") -> Lab | None:
+    """The lab in a folder, or None where its files do not say what it is, or that it is in another phase."""
     state = folder.read()
-    if state is None or state.phase != "running":
+    if state is None or state.phase != phase:
         return None
     try:
         fabric = plan(Intent.model_validate_json((folder.path / INTENT).read_bytes()))

@@ -14,7 +14,7 @@ from closet.change.refuse import refuse_moved_nics, refuse_others
 from closet.change.scope import scope
 from closet.change.step import Step, rising, steps, way_back
 from closet.converge import Convergence
-from closet.errors import ClosetError, EnvironmentFault, RuntimeFault, UsageError
+from closet.errors import ClosetError, EnvironmentFault, IntentError, RuntimeFault, UsageError
 from closet.expect import expected_tables
 from closet.intent import Intent
 from closet.lab import Lab, Progress, open_lab, prove
@@ -22,7 +22,7 @@ from closet.observe import frr
 from closet.plan import Fabric, plan
 from closet.runtime.cables import raise_links
 from closet.runtime.node import LiveNode
-from closet.runtime.state import CHANGING, INTENT, LabFolder, write_atomically
+from closet.runtime.state import CHANGING, INTENT, NEXT, LabFolder, write_atomically
 from closet.signals import to_its_end, uninterrupted
 
 STILL = ("daemons", "config", "sessions", "rib", "fib", "links", "settings", "layer2")
@@ -67,9 +67,8 @@ def apply(intent: Intent, *, name: str | None = None, progress: Progress | None 
     if not folder.exists():
         open_lab(folder.name)  # says what there is instead
     with folder.locked():
-        lab = open_lab(folder.name)
-        if not lab.alive():
-            raise UsageError(f"lab {folder.name}: has nodes that died (allowed: `closet down {folder.name}`, then up)")
+        _recover(folder, progress)
+        lab = _alive(open_lab(folder.name))
         intent = intent.model_copy(update={"name": folder.name})
         text = intent.said()
         refuse_others(folder.name, Intent.model_validate_json((folder.path / INTENT).read_bytes()), intent)
@@ -85,6 +84,32 @@ def apply(intent: Intent, *, name: str | None = None, progress: Progress | None 
             lab.results = prove(lab, which=scope(old, new, todo).covers)
             progress.mark("proven")
         return Applied(lab, old, todo)
+
+
+def _alive(lab: Lab) -> Lab:
+    if not lab.alive():
+        raise UsageError(f"lab {lab.name}: has nodes that died (allowed: `closet down {lab.name}`, then up)")
+    return lab
+
+
+def _recover(folder: LabFolder, progress: Progress) -> None:
+    """Take back what an apply has left half-done that was killed, or found no way back.
+
+    Raises:
+        RuntimeFault: see `_take_back`.
+    """
+    state = folder.read()
+    if state is None or state.phase != CHANGING:
+        return
+    try:
+        new = plan(Intent.model_validate_json((folder.path / NEXT).read_bytes()))
+    except (OSError, ValueError, IntentError):
+        return  # it cannot be known what it was to become; `open_lab` says what is left to do
+    lab = _alive(open_lab(folder.name, changing=True))
+    progress.say(f"{lab.name}: an apply did not finish: taking it back")
+    with uninterrupted():
+        had = (folder.path / INTENT).read_text(encoding="utf-8")
+        _take_back(lab, new, steps(lab.fabric, new), had, "an apply did not finish")
 
 
 def _see_room(folder: LabFolder, text: str, todo: Mapping[str, Step]) -> None:
@@ -106,6 +131,7 @@ def _change(lab: Lab, new: Fabric, todo: Mapping[str, Step], text: str, progress
     old, had = lab.fabric, (lab.folder.path / INTENT).read_text(encoding="utf-8")
     try:
         if todo:
+            write_atomically(lab.folder.path / NEXT, text)
             lab.state.phase = CHANGING
             lab.folder.write(lab.state)
             _move_all(lab.nodes, todo, new)
@@ -130,6 +156,7 @@ def _write_down(lab: Lab, text: str) -> None:
     write_atomically(lab.folder.path / INTENT, text)
     lab.state.phase, lab.state.digest = "running", hashlib.sha256(text.encode()).hexdigest()
     lab.folder.write(lab.state)
+    (lab.folder.path / NEXT).unlink(missing_ok=True)
 
 
 def _move_all(nodes: Mapping[str, LiveNode], todo: Mapping[str, Step], new: Fabric) -> None:

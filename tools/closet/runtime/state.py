@@ -20,7 +20,8 @@ from closet.errors import EnvironmentFault, UsageError
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 NOT_IN_PATHS = re.compile(r"[,:\\\n]")
 """What separates the options of an overlay mount, or the two sides of a container's volume."""
-STATE, INTENT = "lab.json", "intent.json"
+STATE, INTENT, NEXT = "lab.json", "intent.json", "next.json"
+"""Files of a lab: its state, its intent, and while that changes the one it is to have."""
 CHANGING = "changing"
 """The phase of a lab between two plans: what an interrupted `apply` leaves."""
 FULL = 1 << 16

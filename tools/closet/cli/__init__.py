@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 import warnings
@@ -19,6 +20,8 @@ def main() -> None:
             signal.signal(number, _stop)
     # Many objects that stay, and few cycles among them: to look for those after every 700 takes a tenth of the time.
     gc.set_threshold(50_000)
+    # To find out that there are no plugins, pydantic would read the metadata of every installed package.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         from closet.cli.group import run  # here, so that Ctrl-C is heard from the first moment
 

@@ -45,6 +45,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
     try:
         took = made.up().passed().seconds
         _killed_machine_is_found(made)
+        _panicked_machine_is_found(made)
         made.run("down", "tiny").passed()
         assert made.traces() == []
         yield made, took
@@ -68,6 +69,20 @@ def _killed_machine_is_found(closet: Closet) -> None:
     assert "h1-2" not in found.out
     closet.run("exec", "h1-1", "true").refused(2, "h1-1", "its microVM ended")
     closet.run("rdma", "h1-1", "h1-2").refused(3, "h1-1", "its microVM ended")
+
+
+def _panicked_machine_is_found(closet: Closet) -> None:
+    """A kernel that goes wrong ends its microVM, and what it said of why is the finding."""
+    state = closet.lab().read()
+    assert state is not None
+    crash = "(sleep 0.2; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 &"
+    closet.run("exec", "h1-2", "sh", "-c", crash).passed()
+    changes.eventually(lambda: _assert_gone(state.machines["h1-2"]))
+    found = closet.run("check", "--only", "daemons")
+    assert found.code == 1
+    (line,) = (line for line in found.out.splitlines() if "h1-2" in line)
+    assert "its microVM ended; last on its console: " in line
+    assert "Kernel panic - not syncing: sysrq triggered crash" in line
 
 
 def _assert_gone(pid: int) -> None:

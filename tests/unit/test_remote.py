@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import os
 import select
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -34,6 +36,18 @@ def agent():
     thread.join(5)
     there.close()
     assert not thread.is_alive()
+
+
+def test_who_waits_for_a_guest_that_ends_hears_at_once():
+    """No packet says so: what its process is waited for by does."""
+    here, there = socket.socketpair()
+    life, death = os.pipe()
+    with here, there, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(Agent(here, lambda: ProbeError("gone"), life).ask, "index", "lo")
+        assert there.recv(1)
+        os.close(death)
+        with pytest.raises(ProbeError, match="gone"):
+            asked.result(5)
 
 
 def test_datagrams_come_one_by_one_with_their_senders(agent):

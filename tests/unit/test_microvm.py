@@ -13,7 +13,7 @@ from closet.errors import EnvironmentFault
 from closet.intent import loads
 from closet.plan import plan
 from closet.runtime import accel, image, microvm, rdma, template
-from closet.runtime.guest import GuestNode
+from closet.runtime.guest import last_words
 
 
 def fabric(wish: str = "verbs", more: str = ""):
@@ -114,7 +114,7 @@ PANIC = """
 )
 def test_the_last_words_are_those_that_say_why(tmp_path, console, said):
     (tmp_path / "console.log").write_text(console)
-    assert GuestNode(name="h", pid=0, folder=tmp_path, machine=0, machine_born=0).last_words() == said
+    assert last_words(tmp_path) == said
 
 
 def test_a_microvm_is_told_who_it_is_by_a_disk_of_one_size(tmp_path):

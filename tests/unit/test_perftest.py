@@ -47,6 +47,9 @@ def test_latency_is_in_seconds():
 def test_what_could_not_time_itself_is_no_result():
     with pytest.raises(Unclocked):
         parse_bandwidth(BW[: BW.index(" 65536")] + " 65536      100           0.000000            0.000000  0.000000\n")
+    said = " 65536      100   0.000000   0.000000  0.000000Correlation coefficient r^2: 0.131165 < 0.9\n"
+    with pytest.raises(Unclocked):
+        parse_bandwidth(BW[: BW.index(" 65536")] + said)
     with pytest.raises(Unclocked):
         parse_latency(LAT.replace("5971.25", "inf"))
 

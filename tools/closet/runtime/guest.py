@@ -37,6 +37,21 @@ SSH = [
 ]
 
 
+def last_words(folder: Path, lines: int = 3) -> str:
+    """The last lines on a microVM's console; of a kernel that panicked, those that say why rather than its call trace.
+
+    Args:
+        folder: the node's.
+    """
+    try:
+        text = (folder / CONSOLE).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "it has no console"
+    said = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    reasons = [line for line in said if REASON.search(line)]
+    return " | ".join((reasons or said)[-lines:]) or "its console is empty"
+
+
 class GuestNode(LiveNode):
     """A microVM: its kernel is reached by an agent in it, its commands over SSH, its cables from outside.
 
@@ -76,22 +91,12 @@ class GuestNode(LiveNode):
         except RetryError:
             raise self.gone() from None
 
-    def last_words(self, lines: int = 3) -> str:
-        """The last lines of its console; of a kernel that panicked, those that say why rather than its call trace."""
-        try:
-            text = (self.folder / CONSOLE).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return "it has no console"
-        said = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-        reasons = [line for line in said if REASON.search(line)]
-        return " | ".join((reasons or said)[-lines:]) or "its console is empty"
-
     def gone(self) -> ProbeError:
         """What to say of it when it does not run."""
         if not super().alive():
             return super().gone()
         state = "does not answer" if self.alive() else "ended"
-        return ProbeError(f"{self.name}: its microVM {state}; last on its console: {self.last_words()}")
+        return ProbeError(f"{self.name}: its microVM {state}; last on its console: {last_words(self.folder)}")
 
     def stream(self, port: int, timeout: float) -> Socket:
         """A TCP connection to the microVM over its management link, from inside the node's container.

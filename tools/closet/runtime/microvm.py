@@ -22,10 +22,10 @@ from closet.plan import Fabric, Node
 from closet.runtime import image, netns, template
 from closet.runtime.accel import Accelerator, best
 from closet.runtime.boot import common_daemons, other_daemons
-from closet.runtime.guest import CONSOLE, GATEWAY, GUEST
+from closet.runtime.guest import CONSOLE, GATEWAY, GUEST, last_words
 from closet.runtime.image import Image
 from closet.runtime.monitor import chardev
-from closet.runtime.processes import cgroup_files
+from closet.runtime.processes import born, cgroup_files
 from closet.runtime.protocol import Started
 from closet.runtime.state import LabFolder
 from closet.runtime.template import CABLE
@@ -161,8 +161,17 @@ def _launch(fabric: Fabric, node: Node, folder: Path, pid: int, machines: Machin
         command += [*template.memory(saved, MEMORY, ours=True), *chardev(its.fileno()), "-incoming", "defer"]
         machine = _start(node.name, command, [*fds, its.fileno()], pid, folder)
         its.close()  # should QEMU end, this is heard
-        template.resume(mine, state, lambda why: RuntimeFault(f"{node.name}: QEMU: {why}"))
+        try:
+            template.resume(mine, state, lambda why: RuntimeFault(f"{node.name}: QEMU: {why}"))
+        except RuntimeFault:
+            if born(machine):
+                raise
+            raise RuntimeFault(_ended(node.name, folder)) from None
     return machine
+
+
+def _ended(name: str, folder: Path) -> str:
+    return f"{name}: its microVM ended; last on its console: {last_words(folder)}"
 
 
 def _start(name: str, command: Sequence[str], fds: Sequence[int], pid: int, folder: Path) -> int:
@@ -185,7 +194,7 @@ def _start(name: str, command: Sequence[str], fds: Sequence[int], pid: int, fold
     machine = _machine(pid)
     if done.returncode != 0 or machine is None:
         said = (done.stderr or done.stdout).strip().splitlines()
-        raise RuntimeFault(f"{name}: QEMU: {said[-1] if said else 'it ended at once'}")
+        raise RuntimeFault(f"{name}: QEMU: {said[-1]}" if said else _ended(name, folder))
     return machine
 
 

@@ -14,6 +14,8 @@ UNIT = re.compile(r"\[([^\]]*)\]")
 UNITS = {"Gb/sec": 1e9, "MiB/sec": 8 * 2.0**20, "Mpps": 1e6, "usec": 1e-6, "": 1.0}
 """Unit of a column → what one of it is in ours: bit/s, messages a second, seconds."""
 COMPLAINT = re.compile(r"Couldn't|Failed|Unable|Invalid|Cannot|RDMA_CM_EVENT|cma event")
+REGRESSION = re.compile(r"Correlation coefficient r\^2: \S+ < \S+")
+"""What perftest says to its standard error, be it in the middle of a row, when it cannot tell the counter's speed."""
 PING = "ping data:"
 STATUS = {5: Status.FLUSHED, 10: Status.REMOTE_ACCESS, 12: Status.RETRY_EXCEEDED, 13: Status.RNR_EXCEEDED}
 """What usually ends a queue pair, by its number (enum ibv_wc_status of libibverbs)."""
@@ -113,7 +115,7 @@ def why(text: str) -> str:
 
 def _row(text: str) -> dict[str, float]:
     """The only row of a tool's table: name of the column → its number in our units."""
-    lines = iter(text.splitlines())
+    lines = iter(REGRESSION.sub("", text).splitlines())
     head = next((line for line in lines if line.lstrip().startswith("#bytes")), None)
     row = next((line.split() for line in lines if line.split() and line.split()[0].isdecimal()), None)
     if head is None or row is None:

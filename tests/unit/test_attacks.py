@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -171,8 +171,8 @@ def test_a_finding_names_who_attacked_whom_and_what_came_of_it():
 
 def test_findings_go_to_who_announced_their_prefix(tenants):
     one, two = attackers(tenants)[:2]
-    first = announce.Announcement("h1-1: a", one, (IPv4Network("192.0.2.0/25"),))
-    second = announce.Announcement("h1-3: b", two, (IPv4Network("192.0.2.128/25"),))
+    first = announce.Announcement("h1-1: a", one, ("192.0.2.0/25",))
+    second = announce.Announcement("h1-3: b", two, ("192.0.2.128/25",))
     found = ["fib: leaf1  FIB red 192.0.2.128/25  expected none, observed eth3", "sessions: spine1  BGP eth1 ..."]
     assert announce.attribute([first, second], found) == {first: found[1:], second: found}
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -41,11 +42,15 @@ CLOSED = "Maximum Number of Prefixes Reached"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Announcement:
-    """Prefixes that a host announces, without any policy of its own."""
+    """Prefixes that a host announces, without any policy of its own.
+
+    Attributes:
+        prefixes: as one writes them: there are tens of thousands, and networks take several times as long.
+    """
 
     what: str
     attacker: Attacker
-    prefixes: tuple[IPv4Network, ...]
+    prefixes: tuple[str, ...]
 
 
 def announce(
@@ -70,8 +75,9 @@ def announce(
             result = run_one(fabric, nodes, CHECKS[name], lambda _, key: own.isdisjoint(about(key)))
             if result.error:
                 raise ProbeError(f"{name}: {result.error}")
-            its = [f"{name}: {f}" for f in result.findings if not any(concerns(f, a) for a in hosts)]
-            found += [*its[:MOST], *([f"{name}: and {len(its) - MOST} more"] if len(its) > MOST else [])]
+            its = [f for f in result.findings if not any(concerns(f, a) for a in hosts)]
+            found += [f"{name}: {f}" for f in its[:MOST]]
+            found += [f"{name}: and {len(its) - MOST} more"] if len(its) > MOST else []
         ends = {(a.leaf.name, neighbour_key(fabric, a.leaf.name, a.door.name)) for a in hosts}
         for leaf, before in lost.items():
             for neighbour, count in _lost(fabric, nodes, fabric[leaf]).items():
@@ -86,7 +92,7 @@ def attribute(tries: Sequence[Announcement], found: Iterable[str]) -> dict[Annou
     words = {word for its in said.values() for word in its if "/" in word}
     whose: dict[str, list[Announcement]] = {}
     for t in tries if words else ():  # there are tens of thousands of prefixes
-        for name in words & set(map(str, t.prefixes)):
+        for name in words.intersection(t.prefixes):
             whose.setdefault(name, []).append(t)
     its: dict[Announcement, list[str]] = {t: [] for t in tries}
     for finding, its_words in said.items():
@@ -101,7 +107,12 @@ def concerns(finding: Finding, a: Attacker) -> bool:
     words = {word.removesuffix("/32") for word in finding.subject.split()}
     if finding.device == a.leaf.name and neighbour_key(a.fabric, a.leaf.name, a.door.name) in words:
         return True
-    return finding.device.split("/")[0] == a.host.name or bool(words & {str(address) for address in a.host.addresses})
+    return finding.device.split("/")[0] == a.host.name or not words.isdisjoint(_addresses(a))
+
+
+@lru_cache(64)  # of tens of thousands of findings each is asked
+def _addresses(a: Attacker) -> frozenset[str]:
+    return frozenset(map(str, a.host.addresses))
 
 
 @contextmanager
@@ -148,8 +159,10 @@ def _policies(fabric: Fabric, this: Announcement) -> dict[str, str]:
 
 
 def _origin(fabric: Fabric, this: Announcement) -> list[str]:
-    default = [f"neighbor {n} default-originate" for n in _policies(fabric, this)] if DEFAULT in this.prefixes else []
-    return [*default, *(f"network {p}" for p in this.prefixes if p != DEFAULT)]
+    everything = str(DEFAULT)
+    default = [f"neighbor {n} default-originate" for n in _policies(fabric, this)]
+    rest = [f"network {p}" for p in this.prefixes if p != everything]
+    return [*default, *rest] if everything in this.prefixes else rest
 
 
 def _wait_until_heard(fabric: Fabric, nodes: Mapping[str, LiveNode], this: Announcement, before: int) -> None:
@@ -191,8 +204,8 @@ def _neighbours(leaf: LiveNode, vrf: str) -> dict[str, Any]:
 
 def _each(fabric: Fabric, what: str, prefixes: Mapping[str, Iterable[IPv4Network]]) -> Iterator[Announcement]:
     for a in attackers(fabric):
-        its = tuple(prefixes[a.vrf])
-        yield Announcement(f"{a}: announces {what}: {', '.join(map(str, its[:4]))}", a, its)
+        its = tuple(map(str, prefixes[a.vrf]))
+        yield Announcement(f"{a}: announces {what}: {', '.join(its[:4])}", a, its)
 
 
 @attack(
@@ -232,7 +245,5 @@ def flood(fabric: Fabric) -> Iterator[Announcement]:
     """/32s that are nobody's, from one host of each VRF."""
     for n, a in enumerate(attackers(fabric)):
         # Each its own, so that it shows whose were taken.
-        first = int(BENCHMARK.network_address) + n * STORM % (BENCHMARK.num_addresses - STORM)
-        yield Announcement(
-            f"{a}: announces {STORM} routes", a, tuple(IPv4Network((first + i, 32)) for i in range(STORM))
-        )
+        first = BENCHMARK.network_address + n * STORM % (BENCHMARK.num_addresses - STORM)
+        yield Announcement(f"{a}: announces {STORM} routes", a, tuple(f"{first + i}/32" for i in range(STORM)))

@@ -18,7 +18,7 @@ from closet.runtime.node import LiveNode
 END = bytes(3)
 CMD_SUCCESS = 0
 CMD_WARNING = 1
-BATCH = 100
+BATCH = 200
 """Commands given at once."""
 
 
@@ -99,26 +99,25 @@ class _Terminal:
         Raises:
             Refused: one was not taken; the others were given all the same.
         """
-        self.socket.sendall(b"".join(c.encode() + b"\0" for c in commands))
-        answers, refused, said = [], "", bytearray()
+        self.socket.sendall("".join(f"{c}\0" for c in commands).encode())
+        answers, refused, said, at = [], "", bytearray(), 0
         for self.last in commands:
-            text, code = self._answer(said)
-            if code not in {CMD_SUCCESS, CMD_WARNING}:
+            end = self._end(said, at)
+            text = said[at:end].decode(errors="replace")
+            if said[end + len(END)] not in {CMD_SUCCESS, CMD_WARNING}:
                 refused = refused or f"{self._where}: {self.last!r}: {text.strip()[:120]}"
             answers.append(text)
+            at = end + len(END) + 1
         if refused:
             raise Refused(refused)
         return answers
 
-    def _answer(self, said: bytearray) -> tuple[str, int]:
-        """The next answer, off the front of what was said; and its return code."""
-        new = 0
-        while (end := said.find(END, new)) < 0 or end + len(END) == len(said):
-            new = max(len(said) - len(END), 0)
+    def _end(self, said: bytearray, at: int) -> int:
+        """Where the answer ends that begins at `at`; what is still missing of it is added to what was said."""
+        while (end := said.find(END, at)) < 0 or end + len(END) == len(said):
+            at = max(len(said) - len(END), at)
             more = self.socket.recv(1 << 16)
             if not more:
                 raise ProbeError(f"{self._where}: ended while answering {self.last!r}")
             said += more
-        text, code = said[:end].decode(errors="replace"), said[end + len(END)]
-        del said[: end + len(END) + 1]
-        return text, code
+        return end

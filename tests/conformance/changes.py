@@ -49,6 +49,27 @@ def setting(lab: Lab, node: str, name: str, value: int) -> Iterator[None]:
 
 
 @contextmanager
+def port_settings(lab: Lab, node: str, vrf: str, port: str, **values: int) -> Iterator[None]:
+    """Kernel settings of a port, and those of IPv4 of all ports, too: `ipv4__arp_accept=1`, with `__` for the slash."""
+    before: dict[str, str] = {}
+
+    def set_(path: str, value: object) -> None:
+        inside(lab, node, vrf, "sh", "-c", f"echo {value} > {path}")
+
+    try:
+        for name, value in values.items():
+            family, _, word = name.partition("__")
+            for where in ("all", port) if family == "ipv4" else (port,):
+                path = f"/proc/sys/net/{family}/conf/{where}/{word}"
+                before[path] = inside(lab, node, vrf, "cat", path).strip()
+                set_(path, value)
+        yield
+    finally:
+        for path, old in before.items():
+            set_(path, old)
+
+
+@contextmanager
 def link_down(lab: Lab, link: Link, *, lower: bool = False) -> Iterator[None]:
     """A link with its upper, or lower, end down: both ends lose carrier."""
     node, port = (link.b, link.b_port) if lower else (link.a, link.a_port)

@@ -10,6 +10,7 @@ from closet.attack.doors import STRANGE
 from closet.attack.source import LEFT_BEHIND, NOBODY
 from closet.expect.sessions import neighbour_key
 from closet.lab import Lab
+from closet.observe.vty import ask, ask_json
 from closet.plan import DEFAULT_VRF, Port, Role
 from closet.render.frr import PEERING_GATEWAYS
 from closet.render.vrf import nft_file, nft_table
@@ -155,32 +156,11 @@ def fragments_pass_the_door(lab: Lab) -> Iterator[None]:
 
 
 @contextmanager
-def settings_changed(lab: Lab, a: Attacker, **values: int) -> Iterator[None]:
-    """Kernel settings, `ipv4.arp_accept` with `__` for the dot, of a leaf's port to a host and of all."""
-    before: dict[str, str] = {}
-
-    def set_(path: str, value: object) -> None:
-        changes.inside(lab, a.leaf.name, a.vrf, "sh", "-c", f"echo {value} > {path}")
-
-    try:
-        for name, value in values.items():
-            family, _, word = name.partition("__")
-            for where in ("all", a.door.name) if family == "ipv4" else (a.door.name,):
-                path = f"/proc/sys/net/{family}/conf/{where}/{word}"
-                before[path] = changes.inside(lab, a.leaf.name, a.vrf, "cat", path).strip()
-                set_(path, value)
-        yield
-    finally:
-        for path, old in before.items():
-            set_(path, old)
-
-
-@contextmanager
 def arp_believed(lab: Lab) -> Iterator[None]:
     """The leaf believes gratuitous ARP."""
     a = one(lab)
     try:
-        with settings_changed(lab, a, ipv4__arp_accept=1, ipv4__arp_ignore=0):
+        with changes.port_settings(lab, a.leaf.name, a.vrf, a.door.name, ipv4__arp_accept=1, ipv4__arp_ignore=0):
             yield
     finally:
         changes.inside(lab, a.leaf.name, a.vrf, "ip", "neigh", "flush", "dev", a.door.name)
@@ -191,7 +171,9 @@ def adverts_believed(lab: Lab) -> Iterator[None]:
     """The leaf's kernel believes router advertisements."""
     a = one(lab)
     try:
-        with settings_changed(lab, a, ipv6__accept_ra=2, ipv6__accept_ra_min_hop_limit=1):
+        with changes.port_settings(
+            lab, a.leaf.name, a.vrf, a.door.name, ipv6__accept_ra=2, ipv6__accept_ra_min_hop_limit=1
+        ):
             yield
     finally:
         for line in changes.inside(lab, a.leaf.name, a.vrf, "ip", "-6", "route", "show", "proto", "ra").splitlines():
@@ -208,7 +190,10 @@ def redirects_believed(lab: Lab) -> Iterator[None]:
     leaf.run("ip", "route", "add", *route)
     try:
         leaf.run("ip", "neigh", "replace", *neighbour)
-        with no_source_filter(lab, a), settings_changed(lab, a, ipv4__accept_redirects=1):
+        with (
+            no_source_filter(lab, a),
+            changes.port_settings(lab, a.leaf.name, a.vrf, a.door.name, ipv4__accept_redirects=1),
+        ):
             yield
     finally:
         leaf.run("ip", "route", "del", *route)
@@ -236,20 +221,27 @@ def bridged(lab: Lab) -> Iterator[None]:
 def no_prefix_lists(lab: Lab, *, bounded: bool = False) -> Iterator[None]:
     """A leaf takes what a host announces; `bounded`: but only so much of it."""
     a = one(lab)
-    node, name = lab[a.leaf.name], neighbour_key(lab.fabric, a.leaf.name, a.door.name)
+    leaf, name = lab[a.leaf.name], neighbour_key(lab.fabric, a.leaf.name, a.door.name)
     vrf = f" vrf {a.vrf}" if a.in_tenant else ""
     inside = ["configure terminal", f"router bgp {a.leaf.asn}{vrf}"]
-    family = "address-family ipv4 unicast"
-    fence = "" if bounded else "neighbor HOSTS maximum-prefix 2"
+    family, fence = "address-family ipv4 unicast", "neighbor HOSTS maximum-prefix 2"
     change = [*inside, "no bgp ebgp-requires-policy", family, f"no neighbor {name} route-map FROM-{a.door.name} in"]
     revert = [*inside, "bgp ebgp-requires-policy", family, f"neighbor {name} route-map FROM-{a.door.name} in"]
-    node.vtysh(*change, *([f"no {fence}"] if fence else []))
+
+    def assert_few() -> None:
+        peer = ask_json(leaf, "bgpd", f"show bgp{vrf} neighbors {name} json")[name]
+        assert peer.get("addressFamilyInfo", {}).get("ipv4Unicast", {}).get("acceptedPrefixCounter", 0) <= 2
+
     try:
+        ask(leaf, "bgpd", *change, *([] if bounded else [f"no {fence}"]))
         yield
     finally:
-        node.vtysh(*revert, *([fence] if fence else []))
+        ask(leaf, "bgpd", *revert)
         if bounded:  # the session was ended for what it carried
-            node.vtysh(f"clear bgp{vrf} {name}")
+            ask(leaf, "bgpd", f"clear bgp{vrf} {name}")
+        else:  # as it would be now, before all is withdrawn
+            changes.eventually(assert_few)
+            ask(leaf, "bgpd", *inside, family, fence)
 
 
 @contextmanager

@@ -51,6 +51,13 @@ def test_all_well():
     assert run_one(FABRIC, NODES, probe_check(lambda *_: 7)).passed
 
 
+def test_what_has_no_keys_is_tried_as_it_is():
+    """As the attempts of an attack."""
+    tried = ProbeCheck("attack", "it fails", lambda _f, _n, tries: tries, lambda _: [1, 2], lambda e, o: iter(()), len)
+    result = run_one(FABRIC, NODES, tried)
+    assert (result.passed, result.claims) == (True, 2)
+
+
 def test_findings_come_in_order_and_are_no_pass():
     result = run_one(FABRIC, NODES, node_check(lambda *_: "ill"))
     assert [str(f) for f in result.findings] == [

@@ -100,8 +100,9 @@ def run_one(fabric: Fabric, nodes: Mapping[str, LiveNode], check: Check, which: 
     began = time.monotonic()
     result = Result(check.name, check.claim, 0)
     planned = check.expect(fabric)
-    # Worked out here, of what is wanted, and not by the threads that observe.
-    expected = {k: planned[k] for k in planned if which is None or which(check.name, k)}
+    # Worked out here, of what is wanted, and not by the threads that observe. Attempts of an attack have no keys.
+    keyed = isinstance(planned, Mapping)
+    expected = {k: planned[k] for k in planned if which is None or which(check.name, k)} if keyed else planned
     if isinstance(check, NodeCheck):
         _judge_nodes(fabric, nodes, check, expected, result)
     else:

@@ -53,7 +53,7 @@ def test_all_well():
 
 def test_what_has_no_keys_is_tried_as_it_is():
     """As the attempts of an attack."""
-    tried = ProbeCheck("attack", "it fails", lambda _f, _n, tries: tries, lambda _: [1, 2], lambda e, o: iter(()), len)
+    tried = ProbeCheck("attack", "it fails", lambda _f, _n, tries: tries, lambda _: [1, 2], lambda *_: iter(()), len)
     result = run_one(FABRIC, NODES, tried)
     assert (result.passed, result.claims) == (True, 2)
 

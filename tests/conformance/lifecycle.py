@@ -23,6 +23,9 @@ INTENT = "name: tiny\nspines: 1\nleaves: 2\nhosts: {per_leaf: 1}\n"
 OTHER = INTENT + "links: {mtu: 9000}\n"
 MACS = {port.mac for node in plan(loads(INTENT)) for port in node.ports}
 
+HEARING = ("/usr/bin/env", "--default-signal=INT")
+"""Before a command that is to be interrupted: the tests may be a job in the background, which is deaf to SIGINT."""
+
 
 @dataclass(frozen=True)
 class Done:
@@ -60,8 +63,7 @@ class Closet:
     def start(self, *args: object, env: dict[str, str] | None = None, cwd: Path | None = None) -> subprocess.Popen[str]:
         """Start it in a session of its own, so that a test can signal it as a terminal does."""
         return subprocess.Popen(
-            # The tests may be a job in the background, which is deaf to SIGINT.
-            ["/usr/bin/env", "--default-signal=INT", sys.executable, "-m", "closet", *map(str, args)],
+            [*HEARING, sys.executable, "-m", "closet", *map(str, args)],
             cwd=cwd or self.folder,
             env={**os.environ, "CLOSET_HOME": str(self.home), "PYTHONSAFEPATH": "1", **(env or {})},
             stdin=subprocess.DEVNULL,

@@ -29,6 +29,8 @@ from closet.traffic.offload import as_on_a_wire
 from closet.traffic.rdma import Job, Result, limits, must, transfer
 from closet.traffic.worker import End, Worker
 
+from .lifecycle import HEARING
+
 BEFORE_ICRC = 28
 """Bytes of IPv4 and UDP header."""
 FRAME_HEAD = 14
@@ -203,8 +205,7 @@ def test_a_black_hole_ends_with_the_state_of_the_queue_pair(lab: Lab, ends: tupl
 
 def test_interrupted_it_leaves_nothing(lab: Lab, ends: tuple[End, End]) -> None:
     names = [end.endpoint.host for end in ends]
-    hearing = ["env", "--default-signal=INT"]  # the tests may be a job in the background, which is deaf to it
-    argv = [*hearing, sys.executable, "-m", "closet", "rdma", *names, "--lab", lab.name, "--messages", "1000000"]
+    argv = [*HEARING, sys.executable, "-m", "closet", "rdma", *names, "--lab", lab.name, "--messages", "1000000"]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 20
     while len(_workers(ends)) < 2 and time.monotonic() < deadline:

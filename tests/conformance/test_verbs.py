@@ -26,6 +26,7 @@ from closet.runtime.rdma import device
 from closet.traffic.verbs import Job, Nic, bandwidth, latency, rping, transfer
 
 from . import changes
+from .lifecycle import HEARING
 
 PATIENCE = 8.0
 """Seconds for what will not pass."""
@@ -185,7 +186,7 @@ def test_the_way_it_names_is_taken(lab: Lab, pairs: list[Pair], capture: Any) ->
 def test_interrupted_it_leaves_nothing(lab: Lab, pairs: list[Pair]) -> None:
     a, b = pairs[0]
     names = [f"{end.endpoint.host}/{end.endpoint.port}" for end in (a, b)]
-    argv = [sys.executable, "-m", "closet", "rdma", "--lab", lab.name, *names, "--messages", "1000000"]
+    argv = [*HEARING, sys.executable, "-m", "closet", "rdma", "--lab", lab.name, *names, "--messages", "1000000"]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     changes.eventually(lambda: _assert_connected(a))
     process.send_signal(signal.SIGINT)

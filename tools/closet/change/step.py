@@ -77,7 +77,7 @@ def rising(new: Fabric, parts: Iterable[Step], alive: Collection[str] | None = N
     links = tuple(
         k
         for k in new.links
-        if ((k.a, k.a_port) in down or (k.b, k.b_port) in down) and (alive is None or {k.a, k.b} <= {*alive})
+        if ((k.a, k.a_port) in down or (k.b, k.b_port) in down) and (alive is None or (k.a in alive and k.b in alive))
     )
     ends = {e for k in links for e in ((k.a, k.a_port), (k.b, k.b_port))}
     names = {name for name, _ in ends}

@@ -1,4 +1,4 @@
-"""The templates of all files."""
+"""The templates of all files, and how such are read."""
 
 from __future__ import annotations
 
@@ -33,12 +33,18 @@ class Compiled(FileSystemBytecodeCache):
             super().dump_bytecode(bucket)
 
 
-TEMPLATES = Environment(
-    loader=PackageLoader("closet.render"),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    autoescape=False,  # noqa: S701  these are configuration files, not HTML
-    bytecode_cache=Compiled(),
-)
+def templates(package: str, *, autoescape: bool) -> Environment:
+    """The templates of a package, in which a name that nobody gave is an error."""
+    return Environment(
+        loader=PackageLoader(package),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=autoescape,  # noqa: S701  configuration files are not HTML
+        bytecode_cache=Compiled(),
+    )
+
+
+TEMPLATES = templates("closet.render", autoescape=False)
+"""Of the files of nodes."""

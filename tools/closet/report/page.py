@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from closet.expect.matrix import ALLOWED, expected_matrix, place_of
 from closet.plan import DEFAULT_VRF, Fabric, Peering, Tenant
 from closet.plan.tenant import Space
+from closet.render.environment import templates
 from closet.report.graph import svg
 from closet.report.svg import tenant_classes
 from closet.suite import Result
@@ -24,14 +24,7 @@ from closet.suite import Result
 MOST = 100
 """Findings of one check that are listed; of the others, how many."""
 
-TEMPLATES = Environment(
-    loader=PackageLoader("closet.report"),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    autoescape=True,
-)
+TEMPLATES = templates("closet.report", autoescape=True)
 
 
 def page(fabric: Fabric, results: Sequence[Result], *, runtime: str, when: datetime) -> str:

@@ -56,7 +56,7 @@ def wire(expected: Way, observed: Watched) -> Iterator[Finding]:
         if is_fragment(s.packet):
             tally.add(*_at(s, "no fragment"), "DF and no fragment", _named(s))
         else:
-            _packet(expected, observed.mtu, s, tally)
+            _packet(expected, observed.job.mtu, s, tally)
             whole.append(s)
     ways = trails(expected, whole)
     for trail in ways:
@@ -121,7 +121,7 @@ def _trail(expected: Way, observed: Watched, trail: Trail, tally: _Tally) -> Non
     if not trail.stops:
         tally.add(trail.host, f"QP {trail.qpn}", "packets leaving it", "none, though some were seen elsewhere")
         return
-    tos = observed.tos
+    tos = observed.job.tos
     for s in trail.stops[0]:
         want = CNP_TOS if s.packet[28] == Op.CNP else tos
         if s.packet[1] != want:
@@ -186,7 +186,7 @@ def _ports(expected: Way, observed: Watched, ways: Sequence[Trail], tally: _Tall
         found.setdefault(key, set()).add(trail.sport)
         ports = {int.from_bytes(s.outer[20:22], "big") for stop in trail.stops for s in stop if s.outer}
         outer.setdefault(key, set()).update(ports)
-    sport = observed.sport
+    sport = observed.job.sport
     for mine, theirs in observed.result.qpns:
         want = sport or of_qps(mine, theirs)
         for host, qpn in ((expected.source.host, theirs), (expected.target.host, mine)):

@@ -44,6 +44,21 @@ class Job:
     attributes: Attributes = field(default_factory=lambda: Attributes(limits=limits(1)))
     seconds: float = 30.0
 
+    @property
+    def mtu(self) -> int:
+        """The path MTU the queue pairs are connected with, in bytes."""
+        return self.attributes.mtu
+
+    @property
+    def tos(self) -> int:
+        """The IPv4 type of service they send with."""
+        return self.attributes.tos
+
+    @property
+    def sport(self) -> int | None:
+        """The UDP source port all of them are given; None if each has its own."""
+        return self.attributes.sport
+
 
 @dataclass(frozen=True, slots=True)
 class Result:

@@ -54,21 +54,6 @@ class Watched:
     sightings: tuple[Sighting, ...]
     frames: tuple[Frame, ...]
 
-    @property
-    def mtu(self) -> int:
-        """The path MTU the queue pairs were connected with, in bytes."""
-        return self.job.mtu if isinstance(self.job, verbs.Job) else self.job.attributes.mtu
-
-    @property
-    def tos(self) -> int:
-        """The IPv4 type of service they send with."""
-        return self.job.tos if isinstance(self.job, verbs.Job) else self.job.attributes.tos
-
-    @property
-    def sport(self) -> int | None:
-        """The UDP source port all of them were given; None if each has its own."""
-        return None if isinstance(self.job, verbs.Job) else self.job.attributes.sport
-
     def save(self, path: Path) -> None:
         """Write what was seen as a pcapng file, an interface a port: it opens in Wireshark and tshark."""
         from scapy.utils import PcapNgWriter

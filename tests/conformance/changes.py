@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from pyroute2 import IPRoute
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from closet.lab import Lab
@@ -71,14 +73,18 @@ def port_settings(lab: Lab, node: str, vrf: str, port: str, **values: int) -> It
 
 @contextmanager
 def link_down(lab: Lab, link: Link, *, lower: bool = False) -> Iterator[None]:
-    """A link with its upper, or lower, end down: both ends lose carrier."""
+    """A link with its upper, or lower, end down: both ends of the cable lose carrier, outside of a microVM, too."""
     node, port = (link.b, link.b_port) if lower else (link.a, link.a_port)
-    vrf = vrf_of(lab, node, port)
-    lab[node].run("ip", "link", "set", port, "down", vrf=vrf)
+
+    def set_(state: str) -> None:
+        with lab[node].netns(vrf_of(lab, node, port)), IPRoute() as ipr:
+            ipr.link("set", index=socket.if_nametoindex(port), state=state)
+
+    set_("down")
     try:
         yield
     finally:
-        lab[node].run("ip", "link", "set", port, "up", vrf=vrf)
+        set_("up")
 
 
 def vrf_of(lab: Lab, node: str, port: str) -> str:

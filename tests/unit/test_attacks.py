@@ -148,18 +148,29 @@ def test_a_changed_table_is_an_achievement():
 
 
 def test_controls_are_missing_until_every_frame_and_twin_was_seen():
-    twin = Twin(HERE, (b"fine",), b"fine", THERE)
+    elsewhere = Place("leaf2", "eth3")
+    twin = Twin(HERE, (b"fine",), b"fine", (THERE, elsewhere))
     missing = Missing({SHOT: THERE}, [twin])
-    seen: dict[Place, list[bytes]] = {THERE: []}
+    seen: dict[Place, list[bytes]] = {HERE: [b"fine"], THERE: [], elsewhere: []}
     assert not missing.none(seen)
     seen[THERE].append(b"only a mark")
     assert not missing.none(seen)
     assert "h1: a packet: not seen at leaf1 eth3" in missing.words()
     seen[THERE].append(b"frame with mark")
     assert not missing.none(seen)
-    assert "twin" in missing.words()
-    seen[THERE].append(b"a fine one")
+    assert "twin from h1 eth1: not seen at leaf1 eth3 or leaf2 eth3" in missing.words()
+    seen[elsewhere].append(b"a fine one")
     assert missing.none(seen)
+
+
+def test_an_answer_may_come_home_by_any_cable():
+    """To a host with several: that the twin's came by another is no reason to doubt; nor must the attack's."""
+    fabric = plan(load(ROOT / "topologies/rail-optimised.yaml"))
+    for shot in shots(fabric, "addresses"):
+        ends = {Place(shot.start.node, p.name) for p in fabric[shot.start.node].ports}
+        assert len(ends) == 4
+        assert shot.twin is not None
+        assert ends == set(shot.twin.arrives) == set(shot.never)
 
 
 def test_a_finding_names_who_attacked_whom_and_what_came_of_it():

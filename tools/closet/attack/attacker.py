@@ -57,6 +57,11 @@ class Attacker:
         return Place(self.host.name, self.port.name)
 
     @property
+    def home(self) -> tuple[Place, ...]:
+        """Its ends of all its cables: an answer to it may come by any of them."""
+        return tuple(Place(self.host.name, p.name) for p in self.host.ports)
+
+    @property
     def endpoint(self) -> Endpoint:
         """Its NIC."""
         return Endpoint(self.host.name, self.address, self.port.name)

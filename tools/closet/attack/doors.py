@@ -59,7 +59,7 @@ def _local(a: Attacker, src: IPv6Address, hops: int, kind: str, number: int, wor
     # So that the leaf knows where an answer to that address goes.
     ask = IPv6(src=str(src), dst=str(here), hlim=255) / ICMPv6ND_NS(tgt=str(here))
     frames = (a.frame(ask / ICMPv6NDOptSrcLLAddr(lladdr=a.port.mac)), a.frame(ip / payload))
-    return Shot(f"{a}: {words} from {src} hop limit {hops} to {here}", a.place, frames, traces, (a.place,), echo)
+    return Shot(f"{a}: {words} from {src} hop limit {hops} to {here}", a.place, frames, traces, a.home, echo)
 
 
 def _payload(kind: str, number: int, mark: bytes) -> tuple[Any, tuple[bytes, ...]]:
@@ -85,7 +85,7 @@ def _echo_local(a: Attacker) -> Twin:
 
     mark = token("local", a, "echo")
     echo = IPv6(src=str(a.port.link_local), dst=str(a.door.link_local)) / ICMPv6EchoRequest(data=mark * 2)
-    return Twin(a.place, (a.frame(echo),), mark, a.place)
+    return Twin(a.place, (a.frame(echo),), mark, (a.place,))
 
 
 @packets(
@@ -109,11 +109,11 @@ def addresses(fabric: Fabric) -> Iterator[Shot]:
                     if kind == "IP":
                         packet.proto = number
                     what = f"{a}: {words} TTL {ttl} to {name} {address}"
-                    yield Shot(what, a.place, (a.frame(packet),), (told,), (a.place,), twin)
+                    yield Shot(what, a.place, (a.frame(packet),), (told,), a.home, twin)
                 if a.in_tenant:
                     mark = token("loopback", a, address, ttl, "echo")
                     frame = a.frame(ip.copy() / ICMP() / Raw(mark * 4))
-                    yield Shot(f"{a}: ping TTL {ttl} to {name} {address}", a.place, (frame,), (told,), (a.place,))
+                    yield Shot(f"{a}: ping TTL {ttl} to {name} {address}", a.place, (frame,), (told,), a.home)
 
 
 def _addresses(a: Attacker) -> list[tuple[str, IPv4Address]]:
@@ -137,10 +137,13 @@ def said(switch: IPv4Address, host: IPv4Address) -> bytes:
 
 
 def _echo(a: Attacker, address: IPv4Address) -> Twin:
-    """A ping from the host's other address, so that its answer is not taken for an answer to anything else."""
+    """A ping from the host's other address, so that its answer is not taken for an answer to anything else.
+
+    That is the same on all its NICs: the answer comes by the cable that is nearest to the switch, or any.
+    """
     from scapy.layers.inet import ICMP, IP
     from scapy.packet import Raw
 
     mark = token("loopback", a, address, "twin")
     echo = IP(src=str(a.host.loopback), dst=str(address)) / ICMP() / Raw(mark * 4)
-    return Twin(a.place, (a.frame(echo),), mark, a.place)
+    return Twin(a.place, (a.frame(echo),), mark, a.home)

@@ -84,7 +84,7 @@ def _shots(a: Attacker, src: IPv4Address, to: Endpoint, whom: str, twin: Twin | 
 def _twin(a: Attacker, mate: Endpoint) -> Twin:
     mark = token("fragment", "twin", a)
     frames = _frames(a, a.address, mate.address, mark, _tiny)
-    return Twin(a.place, frames, mark, Place(mate.host, mate.port or a.port.name))
+    return Twin(a.place, frames, mark, (Place(mate.host, mate.port or a.port.name),))
 
 
 def _frames(
@@ -110,7 +110,7 @@ def fragmented_doors(fabric: Fabric) -> Iterator[Shot]:
     """SSH, in IPv6 fragments to the leaf's link-local address: tiny, behind other headers, called ICMPv6."""
     for a in attackers(fabric):
         mark = token("fragmented ping", a)
-        echo = Twin(a.place, _ping(a, mark), mark, a.place)
+        echo = Twin(a.place, _ping(a, mark), mark, (a.place,))
         for trick, (first, then) in {
             "tiny": (6, 6),
             "called ICMPv6 from the second on": (6, 58),
@@ -123,7 +123,7 @@ def fragmented_doors(fabric: Fabric) -> Iterator[Shot]:
             traces = (seq.to_bytes(4), (seq + 1).to_bytes(4))
             frames = _knock(a, seq, first, then)
             what = f"{a}: TCP {SSH} in fragments, {trick}, to {a.door.link_local}"
-            yield Shot(what, a.place, frames, traces, (a.place,), echo)
+            yield Shot(what, a.place, frames, traces, a.home, echo)
 
 
 def _knock(a: Attacker, seq: int, first: int, then: int) -> tuple[bytes, ...]:

@@ -106,7 +106,7 @@ def _who_has(a: Attacker, address: IPv4Address) -> Shot:
     look = _neighbour(a, a.address)
     traces = (address.packed + mine,)
     frames = (a.frame(ask, to=BROADCAST),)
-    return Shot(f"{a}: ARP who has {address}", a.place, frames, traces, (a.place,), looks=(look,))
+    return Shot(f"{a}: ARP who has {address}", a.place, frames, traces, a.home, looks=(look,))
 
 
 def _advertised(a: Attacker) -> Shot:

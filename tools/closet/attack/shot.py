@@ -21,12 +21,16 @@ SETTLE = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """The same made legitimate: it arrives, so whoever looks for the attack there would see it."""
+    """The same made legitimate: it arrives, so whoever looks for the attack there would see it.
+
+    Attributes:
+        arrives: at one of these; at several ends of one host, where any of its cables may bring it.
+    """
 
     start: Place
     frames: tuple[bytes, ...]
     trace: bytes
-    arrives: Place
+    arrives: tuple[Place, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ def fire(fabric: Fabric, nodes: Mapping[str, LiveNode], shots: Sequence[Shot]) -
     """
     twins = list(dict.fromkeys(s.twin for s in shots if s.twin is not None))
     doors = {s: far_end(fabric, s.start) for s in shots}
-    places = [*doors.values(), *(p for s in shots for p in s.never), *(t.arrives for t in twins)]
+    places = [*doors.values(), *(p for s in shots for p in s.never), *(p for t in twins for p in t.arrives)]
     looks = list(dict.fromkeys(look for s in shots for look in s.looks))
     before = _look(nodes, looks)
     with Wire(fabric, nodes, places) as wire:
@@ -99,7 +103,7 @@ class Missing:
 
     def __init__(self, doors: Mapping[Shot, Place], twins: Sequence[Twin]) -> None:
         self._frames = {(place, frame): shot.what for shot, place in doors.items() for frame in shot.frames}
-        self._twins = {(t.arrives, t.trace): f"the legitimate twin from {t.start}" for t in twins}
+        self._twins = list(twins)
         self._lengths: dict[Place, set[int]] = {}
         for place, frame in self._frames:
             self._lengths.setdefault(place, set()).add(len(frame))
@@ -111,16 +115,16 @@ class Missing:
             for frame in frames[self._read.get(place, 0) :]:
                 for length in self._lengths.get(place, ()):  # it may have been padded on the way
                     self._frames.pop((place, frame[:length]), None)
-                for twin in [t for t in self._twins if t[0] == place and t[1] in frame]:
-                    del self._twins[twin]
+                self._twins = [t for t in self._twins if place not in t.arrives or t.trace not in frame]
             self._read[place] = len(frames)
         return not self._frames and not self._twins
 
     def words(self) -> str:
         """The first that is missing."""
-        left = self._frames | self._twins
-        (place, _), what = next(iter(left.items()))
-        return f"{what}: not seen at {place}, so nothing is proven ({len(left)} such)"
+        left = [(what, str(place)) for (place, _), what in self._frames.items()]
+        left += [(f"the legitimate twin from {t.start}", " or ".join(map(str, t.arrives))) for t in self._twins]
+        what, where = left[0]
+        return f"{what}: not seen at {where}, so nothing is proven ({len(left)} such)"
 
 
 def achieved(

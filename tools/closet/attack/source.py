@@ -41,7 +41,7 @@ def twin_to(a: Attacker, mate: Endpoint) -> Twin:
     """What the attacker may send to somebody it may talk to."""
     mark = token("twin", a, mate)
     frame = a.frame(_udp(a.address, mate, mark))
-    return Twin(a.place, (frame,), mark, Place(mate.host, mate.port or a.port.name))
+    return Twin(a.place, (frame,), mark, (Place(mate.host, mate.port or a.port.name),))
 
 
 def _udp(address: IPv4Address, target: Endpoint, mark: bytes) -> Any:

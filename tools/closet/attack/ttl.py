@@ -32,7 +32,7 @@ def ttl(fabric: Fabric) -> Iterator[Shot]:
             for n in range(LONGEST):
                 mark = token("ttl", a, address, n)
                 what = f"{a}: TTL {n} to {address}, and who answers"
-                yield Shot(what, a.place, (_frame(a, address, n, mark),), told, (a.place,))
+                yield Shot(what, a.place, (_frame(a, address, n, mark),), told, a.home)
         if mate is not None:
             yield from _too_short(a, mate, min(hood.hops(a.endpoint, mate)))
 
@@ -41,7 +41,7 @@ def _too_short(a: Attacker, mate: Endpoint, routers: int) -> Iterator[Shot]:
     """A TTL of the number of routers ends at the last of them, one more arrives."""
     there = attacker(a.fabric, a.fabric[mate.host]).place
     arriving = token("ttl", a, "twin")
-    twin = Twin(a.place, (_frame(a, mate.address, routers + 1, arriving),), arriving, there)
+    twin = Twin(a.place, (_frame(a, mate.address, routers + 1, arriving),), arriving, (there,))
     for n in range(routers + 1):
         mark = token("ttl", a, "short", n)
         what = f"{a}: TTL {n} to {mate.address} over {routers} routers"

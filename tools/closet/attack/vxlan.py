@@ -84,4 +84,4 @@ def _twin(victim: Attacker, tenant: Tenant) -> Twin:
     as_vtep = Attacker(fabric, vtep, uplink, vtep, fabric[spine.node].port(spine.port))
     mark = token("vxlan", "twin", victim, tenant.name)
     packet = forged(as_vtep, victim, tenant, vtep.loopback, mark)
-    return Twin(as_vtep.place, (as_vtep.frame(packet),), mark, victim.place)
+    return Twin(as_vtep.place, (as_vtep.frame(packet),), mark, (victim.place,))

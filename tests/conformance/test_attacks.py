@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -69,16 +69,16 @@ class Range:
     """A lab that is attacked. What an attack sends is worked out once: that takes longer than sending it."""
 
     lab: Lab
-    attempts: dict[str, list[Any]] = field(default_factory=dict)
+    attempts: dict[str, Mapping[Any, str]] = field(default_factory=dict)
 
-    def tries(self, name: str) -> list[Any]:
+    def tries(self, name: str) -> Mapping[Any, str]:
         if name not in self.attempts:
             self.attempts[name] = ATTACKS[name].check.expect(self.lab.fabric)
         return self.attempts[name]
 
     def run(self, name: str, by: str = "") -> Result:
         """An attack by all who can make it, or by one host."""
-        its = [t for t in self.tries(name) if not by or t.attacker.host.name == by]
+        its = {t: want for t, want in self.tries(name).items() if not by or t.attacker.host.name == by}
         return run_one(self.lab.fabric, self.lab.nodes, replace(ATTACKS[name].check, expect=lambda _: its))
 
     def make(self, name: str, by: str = "") -> Result:

@@ -12,7 +12,7 @@ from hypothesis import given, infer
 from closet.attack import ATTACKS, announce, select
 from closet.attack.attacker import Neighbourhood, attacker, attackers, token
 from closet.attack.fragment import TRICKS
-from closet.attack.registry import judge
+from closet.attack.registry import NOTHING, judge
 from closet.attack.shot import Look, Missing, Shot, Twin, achieved
 from closet.attack.source import spoofed
 from closet.errors import UsageError
@@ -32,7 +32,7 @@ def tenants() -> Fabric:
 
 
 def shots(fabric: Fabric, name: str) -> list[Shot]:
-    return ATTACKS[name].check.expect(fabric)
+    return list(ATTACKS[name].check.expect(fabric))
 
 
 def packet(frame: bytes):
@@ -174,10 +174,10 @@ def test_an_answer_may_come_home_by_any_cable():
 
 
 def test_a_finding_names_who_attacked_whom_and_what_came_of_it():
-    assert list(judge([SHOT], {SHOT: ["2 frames at leaf1 eth3"]})) == [
-        Finding("h1", "a packet", "nothing comes of it", "2 frames at leaf1 eth3")
+    assert list(judge({SHOT: NOTHING}, {SHOT: ["2 frames at leaf1 eth3"]})) == [
+        Finding("h1", "a packet", NOTHING, "2 frames at leaf1 eth3")
     ]
-    assert list(judge([SHOT], {SHOT: []})) == []
+    assert list(judge({SHOT: NOTHING}, {SHOT: []})) == []
 
 
 def test_findings_go_to_who_announced_their_prefix(tenants):

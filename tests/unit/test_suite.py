@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from threading import Barrier
+
 import pytest
 
 from closet.check import CHECKS, NodeCheck, ProbeCheck
@@ -49,13 +52,6 @@ def test_all_well():
     assert (result.passed, result.claims, result.findings, result.error) == (True, 6, [], "")
     assert (result.check, result.claim) == ("wellness", "all are well")
     assert run_one(FABRIC, NODES, probe_check(lambda *_: 7)).passed
-
-
-def test_what_has_no_keys_is_tried_as_it_is():
-    """As the attempts of an attack."""
-    tried = ProbeCheck("attack", "it fails", lambda _f, _n, tries: tries, lambda _: [1, 2], lambda *_: iter(()), len)
-    result = run_one(FABRIC, NODES, tried)
-    assert (result.passed, result.claims) == (True, 2)
 
 
 def test_findings_come_in_order_and_are_no_pass():
@@ -120,6 +116,35 @@ def test_every_check_of_a_dead_node_finds_it(name, tmp_path):
 def test_run_keeps_the_order():
     checks = [probe_check(lambda *_: 7), node_check(lambda *_: "well")]
     assert [r.check for r in run(FABRIC, NODES, checks)] == ["probe", "wellness"]
+
+
+def test_probes_that_share_the_fabric_go_at_once_and_others_when_it_is_theirs():
+    meet, under_way, beside = Barrier(2, timeout=10), [], {}
+
+    def sharing(fabric, nodes, expected):
+        under_way.append("it")
+        meet.wait()  # breaks, if the other does not begin until this one has ended
+        under_way.pop()
+        return 7
+
+    def alone(fabric, nodes, expected):
+        beside["others"] = len(under_way)
+        return 7
+
+    checks = [
+        replace(probe_check(alone), name="first"),
+        replace(probe_check(sharing), name="one", shares=True),
+        replace(probe_check(sharing), name="other", shares=True),
+    ]
+    begun = []
+    results = run(FABRIC, NODES, checks, begin=lambda check: begun.append(check.name))
+    assert [(r.check, r.passed) for r in results] == [("first", True), ("one", True), ("other", True)]
+    assert beside == {"others": 0}
+    assert sorted(begun) == ["first", "one", "other"]
+
+
+def test_what_counts_packets_on_cables_shares_them_with_nobody():
+    assert {name for name, c in CHECKS.items() if isinstance(c, ProbeCheck) and not c.shares} == {"spread"}
 
 
 def test_select():

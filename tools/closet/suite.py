@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, TypeVar
 
 from closet.check import CHECKS, Check, NodeCheck, ProbeCheck
@@ -76,19 +77,37 @@ Which = Callable[[str, Any], bool]
 
 
 def run(
-    fabric: Fabric, nodes: Mapping[str, LiveNode], checks: Iterable[Check], which: Which | None = None
+    fabric: Fabric,
+    nodes: Mapping[str, LiveNode],
+    checks: Iterable[Check],
+    which: Which | None = None,
+    begin: Callable[[Check], None] = lambda _: None,
 ) -> list[Result]:
-    """Run checks: those of nodes one after another and, meanwhile, those by packets, which mostly wait for answers.
+    """Run checks, at once what does not disturb each other.
 
-    Neither disturbs the other: to look at a node sends no packet in the fabric.
+    To look at a node sends no packet in the fabric, so those checks go one after another beside the probes. These
+    mostly wait for answers: all that share the fabric go at once, and then those that do not, one by one.
+
+    Args:
+        begin: told of each when it begins.
     """
     wanted = list(checks)
-    looks, sends = ([c for c in wanted if isinstance(c, kind)] for kind in (NodeCheck, ProbeCheck))
-    with ThreadPoolExecutor(1) as beside:
-        looking = beside.submit(lambda: [run_one(fabric, nodes, check, which) for check in looks])
-        sent = [run_one(fabric, nodes, check, which) for check in sends]
+    looks, sends = [c for c in wanted if isinstance(c, NodeCheck)], [c for c in wanted if isinstance(c, ProbeCheck)]
+
+    def one(check: Check) -> Result:
+        begin(check)
+        return run_one(fabric, nodes, check, which)
+
+    with ThreadPoolExecutor(1 + len(sends)) as beside:
+        looking = beside.submit(lambda: [one(check) for check in looks])
+        sent = list(beside.map(one, (c for c in sends if c.shares)))
+        sent += [one(c) for c in sends if not c.shares]
         done = {r.check: r for r in (*looking.result(), *sent)}
     return [done[check.name] for check in wanted]
+
+
+_planning = Lock()
+"""Expectations are worked out by one thread at a time: what several of them have in common, but once."""
 
 
 def run_one(fabric: Fabric, nodes: Mapping[str, LiveNode], check: Check, which: Which | None = None) -> Result:
@@ -99,10 +118,10 @@ def run_one(fabric: Fabric, nodes: Mapping[str, LiveNode], check: Check, which: 
     """
     began = time.monotonic()
     result = Result(check.name, check.claim, 0)
-    planned = check.expect(fabric)
-    # Worked out here, of what is wanted, and not by the threads that observe. Attempts of an attack have no keys.
-    keyed = isinstance(planned, Mapping)
-    expected = {k: planned[k] for k in planned if which is None or which(check.name, k)} if keyed else planned
+    with _planning:
+        planned = check.expect(fabric)
+        # Worked out here, of what is wanted, and not by the threads that observe.
+        expected = {k: planned[k] for k in planned if which is None or which(check.name, k)}
     if isinstance(check, NodeCheck):
         _judge_nodes(fabric, nodes, check, expected, result)
     else:

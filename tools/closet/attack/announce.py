@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class Announcement:
 
 
 def announce(
-    fabric: Fabric, nodes: Mapping[str, LiveNode], tries: Sequence[Announcement]
+    fabric: Fabric, nodes: Mapping[str, LiveNode], tries: Collection[Announcement]
 ) -> dict[Announcement, list[str]]:
     """Make all announcements at once; each → the findings of others while they last that are about its prefixes.
 
@@ -86,7 +86,7 @@ def announce(
     return attribute(tries, found)
 
 
-def attribute(tries: Sequence[Announcement], found: Iterable[str]) -> dict[Announcement, list[str]]:
+def attribute(tries: Collection[Announcement], found: Iterable[str]) -> dict[Announcement, list[str]]:
     """Each announcement → the findings that name one of its prefixes, and those that name nobody's."""
     said = {finding: finding.split() for finding in found}
     words = {word for its in said.values() for word in its if "/" in word}
@@ -116,7 +116,7 @@ def _addresses(a: Attacker) -> frozenset[str]:
 
 
 @contextmanager
-def _announcing(fabric: Fabric, nodes: Mapping[str, LiveNode], tries: Sequence[Announcement]) -> Iterator[None]:
+def _announcing(fabric: Fabric, nodes: Mapping[str, LiveNode], tries: Collection[Announcement]) -> Iterator[None]:
     """The hosts drop their own policy and announce the prefixes over every link, whether or not they have a route."""
     try:
         _each_tells(nodes, {t: _rogue(fabric, t) for t in tries})

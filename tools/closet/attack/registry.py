@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -23,6 +23,8 @@ class Try(Protocol):
 
 
 T = TypeVar("T", bound=Try)
+NOTHING = "nothing comes of it"
+"""What is expected of every attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def attack(
     claim: str,
     *,
     protection: str,
-    make: Callable[[Fabric, Mapping[str, LiveNode], Sequence[T]], Mapping[T, list[str]]],
+    make: Callable[[Fabric, Mapping[str, LiveNode], Collection[T]], Mapping[T, list[str]]],
 ) -> Callable[[Callable[[Fabric], Iterator[T]]], Attack]:
     """Register the decorated plan of attempts as an attack; its name is the function's.
 
@@ -62,7 +64,7 @@ def attack(
 
     def register(plan: Callable[[Fabric], Iterator[T]]) -> Attack:
         check: ProbeCheck[Any, Any] = ProbeCheck(
-            plan.__name__, claim, make, lambda fabric: list(plan(fabric)), judge, len
+            plan.__name__, claim, make, lambda fabric: dict.fromkeys(plan(fabric), NOTHING), judge, len
         )
         ATTACKS[check.name] = Attack(check, protection)
         return ATTACKS[check.name]
@@ -75,12 +77,12 @@ def packets(claim: str, *, protection: str) -> Callable[[Callable[[Fabric], Iter
     return attack(claim, protection=protection, make=fire)
 
 
-def judge(expected: Sequence[Try], observed: Mapping[Any, list[str]]) -> Iterator[Finding]:
+def judge(expected: Mapping[Any, str], observed: Mapping[Any, list[str]]) -> Iterator[Finding]:
     """An attempt that achieved something."""
-    for one in expected:
+    for one, nothing in expected.items():
         for achieved in observed[one]:
             device, _, what = one.what.partition(": ")
-            yield Finding(device, what, "nothing comes of it", achieved)
+            yield Finding(device, what, nothing, achieved)
 
 
 def select(names: Iterable[str]) -> list[Attack]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -73,7 +73,7 @@ class Shot:
     looks: tuple[Look, ...] = ()
 
 
-def fire(fabric: Fabric, nodes: Mapping[str, LiveNode], shots: Sequence[Shot]) -> dict[Shot, list[str]]:
+def fire(fabric: Fabric, nodes: Mapping[str, LiveNode], shots: Collection[Shot]) -> dict[Shot, list[str]]:
     """Send all shots, then their twins; shot → what it achieved, in words: where it arrived, what it changed.
 
     Raises:

@@ -20,6 +20,7 @@ FALSE_ALARM = 1e-6
     "every host pair that should meet does, at full MTU with DF, over the right number of routers, and no other",
     observe=ping,
     expect=planned_hops,
+    shares=True,
 )
 def reach(expected: Mapping[Pair, frozenset[int]], observed: dict[Pair, int | None]) -> Iterator[Finding]:
     """A pair that does not meet, meets by a longer way, or meets though it must not."""
@@ -61,7 +62,7 @@ def spread(expected: dict[Fan, Round], observed: dict[Fan, dict[str, int]]) -> I
             yield Finding(fan.node, subject, f"{max(low, 0):.0f} to {high:.0f} of {n} flows on each of {m} ports", told)
 
 
-@probe_check("no switch answers a host on its control plane", observe=knock_at, expect=expected_knocks)
+@probe_check("no switch answers a host on its control plane", observe=knock_at, expect=expected_knocks, shares=True)
 def doors(expected: dict[Knock, str], observed: dict[Knock, str]) -> Iterator[Finding]:
     """A port of a switch that answers a host, or a probe whose control failed."""
     for k, want in expected.items():

@@ -41,7 +41,9 @@ class ProbeCheck(Generic[E, O]):
 
     Attributes:
         observe: sends, and returns what came of it.
+        expect: the plan → what to try → what may come of it.
         judge: (expected, observed) → findings. Pure.
+        shares: whether others may send meanwhile: it knows its own packets, and minds no others.
     """
 
     name: str
@@ -50,6 +52,7 @@ class ProbeCheck(Generic[E, O]):
     expect: Callable[[Fabric], E]
     judge: Callable[[E, O], Iterator[Finding]]
     count: Callable[[E], int]
+    shares: bool = False
 
 
 Check = NodeCheck[Any, Any] | ProbeCheck[Any, Any]
@@ -85,11 +88,12 @@ def probe_check(
     observe: Callable[[Fabric, Mapping[str, LiveNode], E], O],
     expect: Callable[[Fabric], E],
     count: Callable[[E], int] = _size,
+    shares: bool = False,
 ) -> Callable[[Callable[[E, O], Iterator[Finding]]], ProbeCheck[E, O]]:
-    """Register the decorated judge as a check that sends packets; its name is the function's."""
+    """Register the decorated judge as a check that sends packets (see `ProbeCheck`); its name is the function's."""
 
     def register(judge: Callable[[E, O], Iterator[Finding]]) -> ProbeCheck[E, O]:
-        made = ProbeCheck(judge.__name__, claim, observe, expect, judge, count)
+        made = ProbeCheck(judge.__name__, claim, observe, expect, judge, count, shares)
         CHECKS[made.name] = made
         return made
 

@@ -42,6 +42,7 @@ def vnis(device: str, expected: dict[str, L3Vni], observed: dict[str, L3Vni]) ->
     "endpoints talk by ICMP, TCP and UDP 4791 to whom their tenant, its subnets and peerings allow, and to nobody else",
     observe=try_all,
     expect=expected_matrix,
+    shares=True,
 )
 def matrix(expected: Mapping[Probe, frozenset[str]], observed: dict[Probe, Outcome]) -> Iterator[Finding]:
     """A pair that must talk and does not, or a leak."""

@@ -36,7 +36,7 @@ def check(
     from closet.check import CHECKS
     from closet.lab import open_lab
     from closet.report.results import as_data, junit_xml
-    from closet.suite import run_one, select
+    from closet.suite import run, select
 
     if list_:
         table(("check", "claim"), ((c.name, c.claim) for c in CHECKS.values()))
@@ -44,10 +44,7 @@ def check(
     checks = select(only)
     opened = open_lab(lab)
     spinner = Spinner()
-    results = []
-    for each in checks:
-        spinner(each.claim)
-        results.append(run_one(opened.fabric, opened.nodes, each))
+    results = run(opened.fabric, opened.nodes, checks, begin=lambda each: spinner(each.claim))
     spinner.clear()
     if junit is not None:
         junit.write_text(junit_xml(opened.name, results), encoding="utf-8")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import select
 import socket
-import struct
 import time
 from collections.abc import Container, Iterable, Mapping
 
@@ -13,11 +12,10 @@ from closet.errors import ProbeError
 from closet.plan import Fabric
 from closet.records import Knock
 from closet.runtime.node import LiveNode
+from closet.traffic.echo import Echo
 
 SETTLE = 0.05
 """Seconds an answer may come after the echo that was sent behind the knock on the same path."""
-ECHO = {socket.AF_INET: (8, 0), socket.AF_INET6: (128, 129)}
-"""Family → ICMP types of echo request and reply (RFC 792, RFC 4443)."""
 AGAIN = 0.5
 """Seconds after which a ping that was not answered is sent again."""
 CUT_OFF = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
@@ -115,6 +113,7 @@ def ping_all(
     poll = select.poll()
     for fd in by_fd:
         poll.register(fd, select.POLLIN)
+    echoes = {family: Echo(family) for family in proto}
     to = {(h, a): _address(nodes[h], a, 0) for h, a in found}
     end, again = time.monotonic() + seconds, 0.0
     while time.monotonic() < end:
@@ -122,12 +121,12 @@ def ping_all(
             end = min(end, time.monotonic() + SETTLE)
         if time.monotonic() >= again:
             for host, address in (t for t, answered in found.items() if not answered):
-                must = (host, address) not in nobody
-                _echo(host, sockets[host, _family(address)], _family(address), to[host, address], must=must)
+                request, must = echoes[_family(address)].request(), (host, address) not in nobody
+                _ask(host, sockets[host, _family(address)], request, to[host, address], must=must)
             again = time.monotonic() + AGAIN
         for fd, _ in poll.poll(50):
             host, family = by_fd[fd]
-            who = _answer(sockets[host, family], family)
+            who = _answering(sockets[host, family], echoes[family])
             for target in found:
                 if target[0] == host and target[1].partition("%")[0] == who:
                     found[target] = True
@@ -136,21 +135,18 @@ def ping_all(
     return found
 
 
-def _echo(
-    host: str, s: socket.socket, family: int, to: tuple[str, int] | tuple[str, int, int, int], *, must: bool
+def _ask(
+    host: str, s: socket.socket, request: bytes, to: tuple[str, int] | tuple[str, int, int, int], *, must: bool
 ) -> None:
     """Ask for an echo that must come back or must not."""
-    request = ECHO[socket.AddressFamily(family)][0]
-    checksum = ~(request << 8) - 1 & 0xFFFF  # of a header that is zero but for the type and the sequence 1
     try:
-        s.sendto(struct.pack("!BBHHH", request, 0, checksum if family == socket.AF_INET else 0, 0, 1), to)
+        s.sendto(request, to)
     except OSError as e:
         if e.errno not in CUT_OFF or not must:
             raise ProbeError(f"{host}: echo to {to[0]}: {e.strerror}") from None
 
 
-def _answer(s: socket.socket, family: int) -> str:
-    """Who answered an echo, or "" if this was something else."""
+def _answering(s: socket.socket, echo: Echo) -> str:
+    """Who answered one of these echoes, or "" if this was something else."""
     data, sender = s.recvfrom(64)
-    kind = data[20] if family == socket.AF_INET else data[0]
-    return str(sender[0]).partition("%")[0] if kind == ECHO[socket.AddressFamily(family)][1] else ""
+    return str(sender[0]).partition("%")[0] if echo.answered(data) is not None else ""

@@ -20,9 +20,9 @@ from closet.errors import ProbeError
 from closet.plan import Fabric
 from closet.records import Endpoint, Pair
 from closet.runtime.node import LiveNode
+from closet.traffic.echo import TYPES, Echo
 from closet.traffic.knock import ping_all
 
-ECHO_REQUEST, ECHO_REPLY = 8, 0
 SOL_RAW, ICMP_FILTER = 255, 1
 """include/uapi/linux/icmp.h"""
 INITIAL_TTL = 64
@@ -111,6 +111,7 @@ class _Pinger:
         self._endpoints = list(dict.fromkeys(e for pair in expected for e in pair))
         self._index = {e: i for i, e in enumerate(self._endpoints)}
         self._padding = [bytes(_mtu(fabric, e) - HEADERS - NUMBERS.size) for e in self._endpoints]
+        self._echo = Echo()
         self._hops: dict[tuple[int, int], int] = {}
         self._answers: set[tuple[int, int]] = set()
         self._found: dict[Pair, int | None] = {}
@@ -165,13 +166,9 @@ class _Pinger:
             self._send(source.socket, i, j)
 
     def _send(self, s: socket.socket, i: int, j: int) -> bool:
-        numbers = NUMBERS.pack(i, j)
-        # All of the rest is zero, so the checksum (RFC 1071) is that of the first words.
-        sum16 = (ECHO_REQUEST << 8) + sum(struct.unpack("!4H", numbers))
-        sum16 = (sum16 & 0xFFFF) + (sum16 >> 16)
-        head = struct.pack("!BBHHH", ECHO_REQUEST, 0, ~(sum16 + (sum16 >> 16)) & 0xFFFF, 0, 0)
         try:
-            s.sendto(head + numbers + self._padding[i], (str(self._endpoints[j].address), 0))
+            request = self._echo.request(NUMBERS.pack(i, j))
+            s.sendto(request + self._padding[i], (str(self._endpoints[j].address), 0))
         except OSError as e:
             if e.errno == errno.ENOBUFS:  # it waits for a neighbour that is gone, as those do that fill the socket
                 return True
@@ -186,13 +183,14 @@ class _Pinger:
                 data = self._sources[me].socket.recv(64)
             except BlockingIOError:
                 return
-            if len(data) < HEADERS + NUMBERS.size:
-                continue
-            i, j = NUMBERS.unpack_from(data, HEADERS)
-            if data[20] == ECHO_REQUEST and j == me:
-                self._hops[i, j] = INITIAL_TTL - data[8]
-            elif data[20] == ECHO_REPLY and i == me:
-                self._answered(i, j)
+            if (asked := self._echo.asked(data)) is not None:
+                i, j = NUMBERS.unpack_from(asked)
+                if j == me:
+                    self._hops[i, j] = INITIAL_TTL - data[8]
+            elif (told := self._echo.answered(data)) is not None:
+                i, j = NUMBERS.unpack_from(told)
+                if i == me:
+                    self._answered(i, j)
 
     def _answered(self, i: int, j: int) -> None:
         if self._sources[i].flying.pop(j, None) is None:
@@ -216,7 +214,8 @@ class _Pinger:
 
 def _open(node: LiveNode, endpoint: Endpoint) -> socket.socket:
     s = node.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
-    s.setsockopt(SOL_RAW, ICMP_FILTER, struct.pack("I", ~(1 << ECHO_REPLY | 1 << ECHO_REQUEST) & 0xFFFFFFFF))
+    request, reply = TYPES[socket.AF_INET]
+    s.setsockopt(SOL_RAW, ICMP_FILTER, struct.pack("I", ~(1 << reply | 1 << request) & 0xFFFFFFFF))
     s.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)
     s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
     try:

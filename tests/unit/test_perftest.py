@@ -76,6 +76,10 @@ def test_pings_that_came_back_are_counted():
     [
         ("Couldn't connect to 10.0.3.129:4\nUnable to open file descriptor\n", "Couldn't connect to 10.0.3.129:4"),
         (" Completion with error at client\n Failed status 12: wr_id 0\n", "transport retry counter exceeded"),
+        (
+            " Tx depth should be between 1 and 15000\n Parser function exited with Error\n",
+            "Tx depth should be between 1 and 15000",
+        ),
         (" Failed status 4: wr_id 0\n", "completion with status 4"),
         ("-----\n something\n-----\n", "something"),
         ("", "it said nothing"),
@@ -109,6 +113,9 @@ def test_a_result_is_one_line():
 def test_what_stalled_and_what_was_lost_is_said():
     stalled = result(done=0, goodput=0.0, latency={}, qpns=(), stalled=("x",), sent={"completer_retry_err": 3})
     assert line(stalled, "verbs", {}).endswith(", completer_retry_err 3: stalled after 2.0 s, 0 of 20 done")
+    late = line(result(latency={}), "verbs", {})
+    assert ", latency not measured in time, " in late
+    assert late.endswith(": ok")
     failed = result(failed="ib_write_lat: no such device")
     assert not failed.complete
     two = {("leaf1", "spine1", "leaf2"): 1, ("leaf1", "spine2", "leaf2"): 1}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from closet.cli.options import Destination
 from closet.cli.show import Spinner, as_json, table
 from closet.cli.up import findings_lines
 
@@ -16,7 +17,7 @@ from closet.cli.up import findings_lines
 @click.option("--only", multiple=True, help="An attack's name; may be given several times.")
 @click.option("--list", "list_", is_flag=True, help="List the attacks, and what makes each of them fail.")
 @click.option("--json", "json_", is_flag=True, help="For programs.")
-@click.option("--junit", type=click.Path(path_type=Path), help="Write a JUnit report, too.")
+@click.option("--junit", type=Destination(), help="Write a JUnit report, too.")
 @click.pass_context
 def attack_command(
     ctx: click.Context, lab: str | None, only: Sequence[str], list_: bool, json_: bool, junit: Path | None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from closet.cli.options import Destination
 from closet.cli.show import Spinner, as_json, table
 from closet.cli.up import findings_lines, verdict
 
@@ -20,8 +21,8 @@ from closet.cli.up import findings_lines, verdict
 @click.option("--only", multiple=True, help="A check's name; may be given several times.")
 @click.option("--list", "list_", is_flag=True, help="List the checks and what they claim.")
 @click.option("--json", "json_", is_flag=True, help="For programs.")
-@click.option("--junit", type=click.Path(path_type=Path), help="Write a JUnit report, too.")
-@click.option("--html", type=click.Path(path_type=Path), help="Write a page for people, too: one file, no script.")
+@click.option("--junit", type=Destination(), help="Write a JUnit report, too.")
+@click.option("--html", type=Destination(), help="Write a page for people, too: one file, no script.")
 @click.pass_context
 def check(
     ctx: click.Context,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from closet.cli.show import as_json
+from closet.cli.options import Number
+from closet.cli.show import Spinner, as_json
 from closet.cli.transfer import asking, backend, ends, verbs_job
 from closet.errors import UsageError
 
@@ -46,8 +47,8 @@ class Asked:
 @asking(size="1M", messages=64, qps=1, most_qps=4096)
 @click.option("--depth", type=click.IntRange(1), default=2, show_default=True, help="Messages under way at once.")
 @click.option("--ecn/--no-ecn", default=True, help="Whether switches may mark packets. Default: they may.")
-@click.option("--rate", type=click.FloatRange(0.01), help="Congestion control by DCQCN, from this line rate, Gb/s.")
-@click.option("--seconds", type=click.FloatRange(0.1), default=30.0, show_default=True, help="When to give up.")
+@click.option("--rate", type=Number(0.01, 10_000), help="Congestion control by DCQCN, from this line rate, Gb/s.")
+@click.option("--seconds", type=Number(0.1, 86_400), default=30.0, show_default=True, help="When to give up.")
 @click.option("--with", "by", type=click.Choice(BY), help="What speaks RDMA. Default: what SRC and DST have.")
 @click.pass_context
 def rdma(
@@ -78,17 +79,23 @@ def rdma(
     a, b, mtu = ends(opened, source, target)
     by = backend(opened, (a, b), by)
     asked = Asked(Verb(verb), size, messages, depth, qps, dscp << 2 | (2 if ecn else 0), rate, seconds)
-    if by == "verbs":
-        result: Result = _by_verbs(opened, a, b, asked)
-    else:
-        result = _by_endpoint(opened, a, b, asked, mtu)
-    ways = _ways(opened, a, b, result)
+    spinner = Spinner()
+    spinner(f"{a} to {b}: {verb} {messages} x {_bytes(size)} on {_qps(qps)} by {by}")
+    try:
+        if by == "verbs":
+            result: Result = _by_verbs(opened, a, b, asked)
+        else:
+            result = _by_endpoint(opened, a, b, asked, mtu)
+        ways = _ways(opened, a, b, result)
+    finally:
+        spinner.clear()
     if json_:
         more = {"ports": result.ports, "goodput": result.goodput, "complete": result.complete, "by": by}
         as_json({**asdict(result), **more, "ways": [{"switches": way, "qps": n} for way, n in ways.items()]})
     else:
         click.echo(line(result, by, ways))
-        for state in result.stalled:
+        stuck = result.complete or result.failed
+        for state in result.stalled or (() if stuck else ("no queue pair was connected",)):
             click.echo(f"  {state}")
     ctx.exit(0 if result.complete else 1)
 
@@ -143,6 +150,8 @@ def line(r: Result, by: str, ways: Mapping[tuple[str, ...], int]) -> str:
     parts = [what, _rate(r.goodput)]
     if r.latency:
         parts.append(f"latency p50 {_time(r.latency[0.5])} p99 {_time(r.latency[0.99])}")
+    elif r.complete:
+        parts.append("latency not measured in time")
     if r.ports:
         more = f" and {len(r.ports) - SHOWN} more" if len(r.ports) > SHOWN else ""
         parts.append(f"UDP source port{'s' if r.qps != 1 else ''} {', '.join(map(str, r.ports[:SHOWN]))}{more}")

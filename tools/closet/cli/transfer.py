@@ -112,7 +112,7 @@ def backend(lab: Lab, ends: tuple[Endpoint, Endpoint], by: str | None = None) ->
 
 def verbs_job(ends: tuple[Endpoint, Endpoint], **what: Any) -> verbs.Job:
     """A transfer by the kernels of these two (see `verbs.Job`), if it is one that they make."""
-    from closet.traffic.verbs import LEAST, LONGEST, Job
+    from closet.traffic.verbs import DEEPEST, LEAST, LONGEST, Job
 
     job = Job(**what)
     for end in ends:
@@ -120,6 +120,8 @@ def verbs_job(ends: tuple[Endpoint, Endpoint], **what: Any) -> verbs.Job:
             raise UsageError(f"{end.host}/lo: verbs speak from NICs, allowed is one of them, such as {end.host}/eth1")
     if job.messages < LEAST:
         raise UsageError(f"--messages {job.messages}: perftest sends {LEAST} or more")
-    if job.size > LONGEST:
-        raise UsageError(f"--size {job.size}: Soft-RoCE takes messages of up to {LONGEST} bytes")
+    if not 1 <= job.size <= LONGEST:
+        raise UsageError(f"--size {job.size}: perftest and Soft-RoCE take messages of 1 to {LONGEST} bytes")
+    if job.depth is not None and job.depth > DEEPEST:
+        raise UsageError(f"--depth {job.depth}: perftest has up to {DEEPEST} messages under way")
     return job

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from closet.cli.show import as_json, table
+from closet.cli.options import Destination
+from closet.cli.show import Spinner, as_json, table
 from closet.cli.transfer import asking, backend, ends, verbs_job
 from closet.errors import UsageError
 
@@ -22,8 +23,8 @@ MOST = 32 << 20
 
 @click.command()
 @asking(size="64K", messages=5, qps=16, most_qps=512)
-@click.option("--svg", type=click.Path(path_type=Path), help="Draw how the bytes fell on equal-cost paths, too.")
-@click.option("--pcap", type=click.Path(path_type=Path), help="Keep what was seen. Without it: only after a finding.")
+@click.option("--svg", type=Destination(), help="Draw how the bytes fell on equal-cost paths, too.")
+@click.option("--pcap", type=Destination(), help="Keep what was seen. Without it: only after a finding.")
 @click.pass_context
 def wire(
     ctx: click.Context,
@@ -65,7 +66,12 @@ def wire(
     what = {"verb": Verb(verb), "size": size, "messages": messages, "qps": qps}
     marked = {"mtu": path_mtu(ip_mtu), "tos": dscp << 2 | 2}
     job = verbs_job((a, b), **what, **marked) if backend(opened, (a, b)) == "verbs" else _endpoint_job(what, marked)
-    seen = watch(fabric, opened.nodes, a, b, job)
+    spinner = Spinner()
+    spinner(f"{a} to {b}: {verb} {messages} x {size} bytes on {qps} QPs, watched at every hop")
+    try:
+        seen = watch(fabric, opened.nodes, a, b, job)
+    finally:
+        spinner.clear()
     fans = expected_fans(fabric, a, b)
     carried = loads(fabric, fans, seen)
     findings = [*judge(way, seen), *elephants(fans, carried)]

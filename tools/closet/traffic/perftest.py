@@ -13,7 +13,7 @@ QPN = re.compile(r"^ *(local|remote) address: LID \S+ QPN 0x([0-9a-f]+) ", re.MU
 UNIT = re.compile(r"\[([^\]]*)\]")
 UNITS = {"Gb/sec": 1e9, "MiB/sec": 8 * 2.0**20, "Mpps": 1e6, "usec": 1e-6, "": 1.0}
 """Unit of a column → what one of it is in ours: bit/s, messages a second, seconds."""
-COMPLAINT = re.compile(r"Couldn't|Failed|Unable|Invalid|Cannot|RDMA_CM_EVENT|cma event")
+COMPLAINT = re.compile(r"Couldn't|Failed|Unable|Invalid|Cannot|RDMA_CM_EVENT|cma event|.* should be between ")
 REGRESSION = re.compile(r"Correlation coefficient r\^2: \S+ < \S+")
 """What perftest says to its standard error, be it in the middle of a row, when it cannot tell the counter's speed."""
 PING = "ping data:"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -16,8 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from closet.intent import loads
+from closet.plan import plan
+
 from . import changes
-from .lifecycle import Closet, Done, children, kill, signal_all, stopped, wait_or_not
+from .lifecycle import INTENT, Closet, Done, children, kill, signal_all, stopped, wait_or_not
 
 KILLS = 20
 CGROUPS = Path("/sys/fs/cgroup")
@@ -210,6 +214,21 @@ def _freeze(closet: Closet, node: str) -> None:
             (CGROUPS / controller / path[1:] / "freezer.state").write_text("FROZEN")
         elif not controller and not (CGROUPS / "freezer").is_dir():
             (CGROUPS / path[1:] / "cgroup.freeze").write_text("1")
+
+
+def test_its_folder_is_deleted(beside: Closet, closet: Closet) -> None:
+    """Nobody knows its name any more, and any folder's `closet` finds and ends it; what has a folder is let be."""
+    closet.up().passed()
+    lab = closet.lab().id
+    shutil.rmtree(closet.home)
+    listed = json.loads(beside.run("ls", "--json").passed().out)
+    assert [(row["runtime"], row["phase"], row["nodes"]) for row in listed if row["lab"] == lab] == [
+        (closet.runtime, "stray", sum(1 for _ in plan(loads(INTENT))))
+    ]
+    assert {row["lab"] for row in listed if row["phase"] != "stray"} == {"tiny-b"}
+    assert f"{lab}: down in" in beside.run("down", "--strays").passed().out
+    assert closet.traces() == []
+    assert lab not in beside.run("ls").passed().out
 
 
 def test_down_when_there_is_nothing(closet: Closet) -> None:

@@ -5,6 +5,8 @@ Of what a lab was meant to be, nothing is read here: that would cost more than t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from closet.errors import UsageError
@@ -67,3 +69,32 @@ def remove(folder: LabFolder, runtime: str | None) -> bool:
     if state is not None and not labs():  # the last one out
         limits.restore(state.lifted)
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A lab whose folder somebody has deleted while it ran.
+
+    Attributes:
+        id: see `LabFolder.id`. runtime: its name. nodes: how many there still are.
+    """
+
+    id: str
+    runtime: str
+    nodes: int
+
+
+def strays() -> list[Stray]:
+    """Every stray on this machine, by id, whichever folder it was of."""
+    found = [Stray(lab, each.name, nodes) for each in named(None) for lab, nodes in each.strays().items()]
+    return sorted(found, key=lambda stray: stray.id)
+
+
+def end(stray: Stray) -> None:
+    """Remove all that is left of a stray.
+
+    Raises:
+        RuntimeFault: something would not go.
+    """
+    (runtime,) = named(stray.runtime)
+    runtime.end(stray.id)

@@ -4,47 +4,55 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import click
 
 from closet.cli.show import Spinner, as_json, table
 from closet.errors import ClosetError, UsageError
 
+STRAY = "stray"
+"""The phase of a lab that has no folder any more."""
+
 
 @click.command()
 @click.argument("lab", required=False)
 @click.option("--all", "all_", is_flag=True, help="Every lab of this folder.")
+@click.option("--strays", is_flag=True, help="Every lab whose folder is gone, wherever it was.")
 @click.pass_context
-def down(ctx: click.Context, lab: str | None, all_: bool) -> None:
+def down(ctx: click.Context, lab: str | None, all_: bool, strays: bool) -> None:
     """Take LAB down (the only one, if it is not named) and remove all it made. A lab that is gone is fine."""
+    from closet import takedown
     from closet.runtime.state import labs
-    from closet.takedown import find
 
-    if all_ and lab:
-        raise UsageError("down: a lab or --all, not both")
-    there = [f.name for f in labs()]
-    names = [lab] if lab else there if all_ or not there else [find().name]
-    if not names:
+    if bool(lab) + all_ + strays > 1:
+        raise UsageError("down: a lab, --all or --strays, and one of them")
+    doing: dict[str, Callable[[], bool | None]]
+    if strays:
+        doing = {stray.id: partial(takedown.end, stray) for stray in takedown.strays()}
+    else:
+        there = [f.name for f in labs()]
+        names = [lab] if lab else there if all_ or not there else [takedown.find().name]
+        doing = {name: partial(takedown.down, name) for name in names}
+    if not doing:
         click.echo("nothing to take down")
     worst = 0
-    for name in names:
+    for name, go in doing.items():
         try:
-            _down(name)
+            _down(name, go)
         except ClosetError as e:  # one that will not go keeps none of the others
             click.echo(f"closet: {e}", err=True)
             worst = max(worst, e.exit_code)
     ctx.exit(worst)
 
 
-def _down(name: str) -> None:
-    from closet import takedown
-
+def _down(name: str, go: Callable[[], bool | None]) -> None:
     began = time.monotonic()
     spinner = Spinner()
     spinner(f"{name}: going down")
     try:
-        there = takedown.down(name)
+        there = go() is not False
     finally:
         spinner.clear()
     click.echo(f"{name}: down in {time.monotonic() - began:.2f} s" if there else f"{name}: nothing to take down")
@@ -53,8 +61,9 @@ def _down(name: str) -> None:
 @click.command()
 @click.option("--json", "json_", is_flag=True, help="For programs.")
 def ls(json_: bool) -> None:
-    """List the labs of this folder."""
+    """List the labs of this folder, and those on this machine whose folder is gone."""
     from closet.runtime.state import labs
+    from closet.takedown import strays
 
     rows = []
     for folder in labs():
@@ -64,10 +73,13 @@ def ls(json_: bool) -> None:
         else:
             when = time.strftime("%Y-%m-%d %H:%M", time.localtime(state.started)) if state.started else ""
             rows.append((folder.name, state.runtime, state.phase, len(state.pids), when))
+    rows += [(stray.id, stray.runtime, STRAY, stray.nodes, "") for stray in strays()]
     if json_:
         as_json([dict(zip(("lab", "runtime", "phase", "nodes", "since"), row, strict=True)) for row in rows])
     elif rows:
         table(("lab", "runtime", "phase", "nodes", "since"), rows)
+        if any(phase == STRAY for _, _, phase, _, _ in rows):
+            click.echo("stray: its folder was deleted while it ran; `closet down --strays` ends them")
     else:
         click.echo("no labs here; `closet up INTENT` starts one")
 

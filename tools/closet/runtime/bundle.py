@@ -66,6 +66,9 @@ IDLE = ["/usr/bin/tini", "--", "sleep", "infinity"]
 """A node's first process once it runs: reaps what daemons leave behind, and nothing else."""
 
 
+FRR = "/etc/frr"
+"""Where a node has its configuration: a folder of the lab's."""
+
 VERBS = (Path("/dev/infiniband"),)
 """Devices of RDMA verbs, on a machine that has any."""
 
@@ -106,7 +109,7 @@ def config(*, hostname: str, rootfs: Path, folder: Path, netns: str, cgroup: str
         },
         {"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": ["mode=1777", "size=16m"]},  # noqa: S108
         *({"destination": str(p), "type": "bind", "source": str(p), "options": bind} for p in VERBS if p.exists()),
-        {"destination": "/etc/frr", "type": "bind", "source": str(folder / "frr"), "options": bind},
+        {"destination": FRR, "type": "bind", "source": str(folder / "frr"), "options": bind},
         {"destination": "/var/log/frr", "type": "bind", "source": str(folder / "log"), "options": bind},
     ]
     spec = {

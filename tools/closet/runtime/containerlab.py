@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
@@ -25,7 +26,7 @@ from closet.runtime import bundle, netns
 from closet.runtime.engine import HINT, PATIENCE, Engine, why_not
 from closet.runtime.processes import at_work, kill_all
 from closet.runtime.protocol import Build, Started
-from closet.runtime.state import LabFolder
+from closet.runtime.state import ID, LabFolder
 
 WORKERS = "16"
 """Containers made at once; left to itself containerlab makes one a core, and waits for the engine most of the time."""
@@ -102,12 +103,28 @@ class ContainerlabRuntime:
                     f"`closet down {folder.name}` again"
                 )
             cut_off = bool(deploying) or not (work / ".state.clab.yaml").exists()  # that one it writes last
-            names = Engine().remove(folder.id, quiet=1.0 if cut_off else 0.0)
-            for name in names | {f"{folder.id}-{p.name}" for p in folder.path.glob("nodes/*")}:
-                (NETNS / name).unlink(missing_ok=True)
-            (SSH_CONFIG / f"clab-{folder.id}.conf").unlink(missing_ok=True)
+            _remove(folder.id, {p.name for p in folder.path.glob("nodes/*")}, quiet=1.0 if cut_off else 0.0)
             shutil.rmtree(work)
         topology.unlink(missing_ok=True)
+
+    def strays(self) -> dict[str, int]:
+        """What there is of labs whose folder is gone; see `Runtime.strays`."""
+        if why_not() is not None:
+            return {}
+        labs = {lab: files for lab, files in Engine().files().items() if ID.fullmatch(lab)}
+        return {lab: len(files) for lab, files in labs.items() if not any(f.exists() for f in files)}
+
+    def end(self, lab: str) -> None:
+        """Remove the containers of a stray, and what else containerlab made; see `Runtime.end`."""
+        _remove(lab)
+
+
+def _remove(lab: str, nodes: Iterable[str] = (), quiet: float = 0.0) -> None:
+    """Remove containers, names of network namespaces, and what ssh was told; `nodes` may have no container (yet)."""
+    names = Engine().remove(lab, quiet)
+    for name in names | {f"{lab}-{node}" for node in nodes}:
+        (NETNS / name).unlink(missing_ok=True)
+    (SSH_CONFIG / f"clab-{lab}.conf").unlink(missing_ok=True)
 
 
 def _take_over(frr: Path) -> int:

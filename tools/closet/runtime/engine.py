@@ -23,7 +23,8 @@ from closet.runtime import rootfs
 SOCKET = "/var/run/docker.sock"
 LABEL = "containerlab"
 """Label of every container of a lab: the lab's name."""
-NODE_LABEL = "clab-node-name"
+NODE_LABEL, FILE_LABEL = "clab-node-name", "clab-topo-file"
+"""Labels that containerlab gives: the node, and the topology file."""
 HINT = "see `closet doctor`"
 PATIENCE = 20.0
 """Seconds for an answer from an engine somebody counts on."""
@@ -138,6 +139,15 @@ class Engine:
             there = self._api.containers(filters={"label": f"{LABEL}={lab}"})
             found = pool.map(self._api.inspect_container, (c["Id"] for c in there))
             return {c["Config"]["Labels"].get(NODE_LABEL): c["State"]["Pid"] for c in found if c["State"]["Running"]}
+
+    def files(self) -> dict[str, list[Path]]:
+        """Lab → the topology file of each of its containers, whatever state that is in."""
+        found: dict[str, list[Path]] = {}
+        with _said():
+            for container in self._api.containers(all=True, filters={"label": FILE_LABEL}):
+                labels = container["Labels"]
+                found.setdefault(labels[LABEL], []).append(Path(labels[FILE_LABEL]))
+        return found
 
     def remove(self, lab: str, quiet: float, seconds: float = 60.0) -> set[str]:
         """Remove every container of a lab, whatever state it is in; returns their names.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import local
@@ -16,9 +17,17 @@ from typing import TYPE_CHECKING
 
 from closet.errors import EnvironmentFault, RuntimeFault
 from closet.runtime import bundle, netns, rootfs
-from closet.runtime.processes import at_work, kill_all, processes_in_cgroup, remove_cgroups, thaw
+from closet.runtime.processes import (
+    at_work,
+    in_cgroups_of,
+    kill_all,
+    mounted_from_nowhere,
+    processes_in_cgroup,
+    remove_cgroups,
+    thaw,
+)
 from closet.runtime.protocol import Build, Started
-from closet.runtime.state import LabFolder
+from closet.runtime.state import ID, LabFolder
 
 if TYPE_CHECKING:  # who takes a lab down plans nothing
     from closet.plan import Fabric, Node
@@ -58,9 +67,22 @@ class OciRuntime:
     def destroy(self, folder: LabFolder) -> None:
         """Kill all of the lab's processes, then remove its cgroups and files; see `Runtime.destroy`."""
         # A runc, and the `runc init` that it has begun and not yet put into a cgroup, are in the node's folder.
-        thaw(folder.id)
-        kill_all(lambda: at_work("runc", folder.path) + processes_in_cgroup(folder.id), what=f"lab {folder.name}")
-        remove_cgroups(folder.id)
+        self._end(folder.id, lambda: at_work("runc", folder.path))
+
+    def strays(self) -> dict[str, int]:
+        """What runs of labs whose folder is gone; see `Runtime.strays`."""
+        there = in_cgroups_of(ID)
+        gone = {lab for lab, nodes in there.items() if all(mounted_from_nowhere(p, bundle.FRR) for p in nodes.values())}
+        return {lab: len(there[lab]) for lab in gone}
+
+    def end(self, lab: str) -> None:
+        """Kill all processes of a stray; see `Runtime.end`."""
+        self._end(lab, list)
+
+    def _end(self, lab: str, more: Callable[[], list[int]]) -> None:
+        thaw(lab)
+        kill_all(lambda: more() + processes_in_cgroup(lab), what=f"lab {lab}")
+        remove_cgroups(lab)
 
 
 def lay_cables(fabric: Fabric, spaces: dict[str, int]) -> None:

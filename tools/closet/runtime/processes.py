@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -61,6 +62,28 @@ def processes_in_cgroup(name: str) -> list[int]:
             if needle in _read(pid, "cgroup") and born(pid):
                 found.append(pid)
     return found
+
+
+def in_cgroups_of(name: re.Pattern[str]) -> dict[str, dict[str, int]]:
+    """Cgroups at the top whose names match → cgroups in them → one process of each."""
+    path = re.compile(rf"/({name.pattern})/([^/\n]+)")
+    found: dict[str, dict[str, int]] = {}
+    for pid in _pids():
+        with suppress(OSError):
+            there = path.search(_read(pid, "cgroup").decode())
+            if there and born(pid):
+                found.setdefault(there[1], {}).setdefault(there[2], pid)
+    return found
+
+
+def mounted_from_nowhere(pid: int, where: str) -> bool:
+    """Whether the folder that a process has at `where` is deleted (Linux fs/d_path.c appends it to what was there)."""
+    with suppress(OSError):
+        for line in _read(pid, "mountinfo").decode().splitlines():
+            _, _, _, source, at, *_ = line.split(" ")  # proc(5): root, and mount point
+            if at == where:
+                return source.endswith("//deleted")
+    return False
 
 
 def cgroup_folders(name: str) -> list[Path]:

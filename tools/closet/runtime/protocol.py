@@ -66,3 +66,13 @@ class Runtime(Protocol):
         Raises:
             RuntimeFault: something would not go.
         """
+
+    def strays(self) -> dict[str, int]:
+        """Labs whose folder somebody has deleted while they ran: id → nodes that still do."""
+
+    def end(self, lab: str) -> None:
+        """Remove all that is left of a stray, by its id.
+
+        Raises:
+            RuntimeFault: something would not go.
+        """

@@ -18,6 +18,8 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 from closet.errors import EnvironmentFault, UsageError
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+ID = re.compile(rf"closet-{NAME.pattern}-[0-9a-f]{{6}}")
+"""A lab's id, see `LabFolder.id`."""
 NOT_IN_PATHS = re.compile(r"[,:\\\n]")
 """What separates the options of an overlay mount, or the two sides of a container's volume."""
 STATE, INTENT, NEXT = "lab.json", "intent.json", "next.json"

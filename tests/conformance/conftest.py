@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,13 @@ def closet(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[Closet]:
     made.down()
 
 
+@pytest.fixture(scope="session")
+def fresh() -> dict[str, Any]:
+    """Intent → what labs are like that came up with it (see `Shop.fresh`)."""
+    return {}
+
+
 @pytest.fixture
-def shop(closet: Closet) -> Shop:
+def shop(closet: Closet, fresh: dict[str, Any]) -> Shop:
     """A lab of tenants that is not up yet, and the command that changes it."""
-    return Shop(closet)
+    return Shop(closet, fresh)

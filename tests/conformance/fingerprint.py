@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from closet.lab import Lab
@@ -15,56 +18,80 @@ LINK = ("ifname", "mtu", "operstate", "flags", "master", "txqlen", "inet6_addr_g
 DATA = ("id", "local", "port", "ttl", "tos", "learning", "df", "stp_state", "forward_delay", "flood", "neigh_suppress")
 ROUTE = ("dst", "dev", "gateway", "via", "protocol", "prefsrc", "metric", "flags", "type", "table", "nexthops")
 
+NODE = {
+    "VRFs": "vtysh -c 'show vrf'",
+    "namespaces": "ls /run/netns || true",
+    "mounts": "cat /proc/mounts",
+}
+SPACE = {
+    "links": "ip -j -d link",
+    "addresses": "ip -j addr",
+    "routes": "ip -j route show table all",
+    "neighbours": "ip -j neigh",
+    "forwarding": "bridge -j fdb",
+    "filters": "nft list ruleset",
+    # Some cannot be read before they are set. By sysctl(8) this takes most of the time of all.
+    "settings": "(cd /proc/sys/net && grep -rs . ipv4/conf ipv6/conf ipv[46]/ip* ipv[46]/fib*) || true",
+}
+"""What → the command that says it, of a node and of each of its network namespaces."""
+MARK = "=== "
 
-def fingerprint(lab: Lab, name: str) -> dict[str, Any]:
-    """What a node runs and holds, without what is another in every lab (indexes, ages, processes' numbers)."""
+
+def fingerprints(lab: Lab, names: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
+    """Node → what it runs and holds, without what is another in every lab (indexes, ages, processes' numbers).
+
+    Args:
+        names: of these nodes; default: of all.
+    """
+    some = list(lab.nodes if names is None else names)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return dict(zip(some, pool.map(lambda name: _fingerprint(lab, name), some), strict=True))
+
+
+def _fingerprint(lab: Lab, name: str) -> dict[str, Any]:
     node, plan = lab[name], lab.fabric
-    vrfs = [t.name for t in plan.vrfs(plan[name])]
+    said = _ask(node, NODE)
     found: dict[str, Any] = {
         "running configuration": sorted(frr.running_config(node, plan)),
         "files": {p.name: p.read_text() for p in sorted((node.folder / "frr").iterdir())},
         "daemons": sorted(frr.daemons(node, plan)),
-        "VRFs of zebra": sorted(re.findall(r"^vrf (\S+)(?: id \d+)? (.*)", node.vtysh("show vrf"), re.MULTILINE)),
-        "namespaces": sorted(node.run("ls", "/run/netns", check=False).stdout.split()),
-        "mounts": sorted(re.findall(r" (/run/vrfs/\S+) ", node.run("cat", "/proc/mounts").stdout)),
+        "VRFs of zebra": sorted(re.findall(r"^vrf (\S+)(?: id \d+)? (.*)", said["VRFs"], re.MULTILINE)),
+        "namespaces": sorted(said["namespaces"].split()),
+        "mounts": sorted(re.findall(r" (/run/vrfs/\S+) ", said["mounts"])),
     }
+    vrfs = [t.name for t in plan.vrfs(plan[name])]
     for vrf in (DEFAULT_VRF, *(v for v in vrfs if node.has_namespace(v))):
-        found |= {f"{vrf}: {what}": value for what, value in _space(node, vrf).items()}
+        found |= {f"{vrf}: {what}": value for what, value in _space(_ask(node, SPACE, vrf)).items()}
     return found
 
 
-def _space(node: LiveNode, vrf: str) -> dict[str, Any]:
-    enter = ("ip", "netns", "exec", vrf) if vrf != DEFAULT_VRF else ()
+def _ask(node: LiveNode, questions: Mapping[str, str], vrf: str = DEFAULT_VRF) -> dict[str, str]:
+    """All in one visit: to come to a node takes longer than most commands."""
+    script = "\n".join(f"echo '{MARK}{what}'; {command}" for what, command in questions.items())
+    parts = node.run("sh", "-ec", script, vrf=vrf).stdout.split(MARK)[1:]
+    return {what: said for what, _, said in (part.partition("\n") for part in parts)}
 
-    def ask(*command: str) -> Any:
-        return json.loads(node.run(*enter, *command).stdout or "[]")
 
-    links = ask("ip", "-j", "-d", "link")
+def _space(said: Mapping[str, str]) -> dict[str, Any]:
+    links, addresses, routes, neighbours, forwarding = (
+        json.loads(said[what] or "[]") for what in ("links", "addresses", "routes", "neighbours", "forwarding")
+    )
     vxlans = {k["ifname"] for k in links if k.get("linkinfo", {}).get("info_kind") == "vxlan"}
     random = {k["address"] for k in links if k["ifname"] in vxlans}
-    tables = node.run(*enter, "nft", "list", "tables").stdout.splitlines()
+    settings = sorted(line for line in said["settings"].splitlines() if "/stable_secret:" not in line)
+    assert "ipv4/conf/lo/forwarding:1" in settings or "ipv4/conf/lo/forwarding:0" in settings
     return {
         "links": sorted(str(_link(k, random)) for k in links),
-        "addresses": sorted(
-            (a["ifname"], i["local"], i["prefixlen"]) for a in ask("ip", "-j", "addr") for i in a["addr_info"]
-        ),
-        "routes": sorted(_route(r) for r in ask("ip", "-j", "route", "show", "table", "all")),
+        "addresses": sorted((a["ifname"], i["local"], i["prefixlen"]) for a in addresses for i in a["addr_info"]),
+        "routes": sorted(_route(r) for r in routes),
         "neighbours": sorted(
-            (n["dst"], n["dev"], n.get("lladdr"))
-            for n in ask("ip", "-j", "neigh")
-            if {"PERMANENT", "NOARP"} & set(n["state"])
+            (n["dst"], n["dev"], n.get("lladdr")) for n in neighbours if {"PERMANENT", "NOARP"} & set(n["state"])
         ),
         "forwarding": sorted(
-            (f["mac"], f["ifname"], f.get("dst", ""), f["state"])
-            for f in ask("bridge", "-j", "fdb")
-            if f["mac"] not in random
+            (f["mac"], f["ifname"], f.get("dst", ""), f["state"]) for f in forwarding if f["mac"] not in random
         ),
-        "filters": {t: node.run(*enter, "nft", "list", *t.split()).stdout for t in sorted(tables)},
-        "settings": sorted(
-            line
-            for line in node.run(*enter, "sysctl", "-a", "-r", r"^net\.ipv[46]\.(conf|ip|fib)").stdout.splitlines()
-            if ".stable_secret" not in line
-        ),
+        "filters": sorted(re.split(r"^(?=table )", said["filters"], flags=re.MULTILINE)),
+        "settings": settings,
     }
 
 

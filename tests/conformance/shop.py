@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from closet.lab import Lab, open_lab
 from pytest_closet.meter import Meter
 
-from .fingerprint import fingerprint
-from .lifecycle import Closet, environment
+from .fingerprint import fingerprints
+from .lifecycle import Closet, Done, environment
 
 BASE = """
 name: shop
@@ -40,24 +42,32 @@ MOVES = ("h1-4", "h2-5")
 class Shop:
     """A lab of tenants, and the command that changes it."""
 
-    def __init__(self, closet: Closet) -> None:
+    def __init__(self, closet: Closet, fresh: dict[str, Any]) -> None:
         self.closet = closet
+        self._fresh = fresh
 
-    def write(self, text: str) -> None:
-        (self.closet.folder / "shop.yaml").write_text(text)
+    def write(self, text: str, name: str = "shop") -> Path:
+        path = self.closet.folder / f"{name}.yaml"
+        path.write_text(text)
+        return path
 
     def up(self, text: str = BASE + PEERINGS, name: str = "shop") -> Lab:
-        self.write(text)
-        self.closet.up(name, self.closet.folder / "shop.yaml").passed()
+        self.closet.up(name, self.write(text, name)).passed()
         return self.lab(name)
 
     def lab(self, name: str = "shop") -> Lab:
         with environment(CLOSET_HOME=str(self.closet.home)):
             return open_lab(name)
 
-    def apply(self, text: str):
-        self.write(text)
-        return self.closet.run("apply", self.closet.folder / "shop.yaml")
+    def apply(self, text: str) -> Done:
+        return self.closet.run("apply", self.write(text))
+
+    def fresh(self, text: str) -> dict[str, Any]:
+        """What every node is like in a lab that came up with this intent: one does, for all tests."""
+        if text not in self._fresh:
+            self._fresh[text] = fingerprints(self.up(text, "fresh"))
+            self.closet.down("fresh")
+        return self._fresh[text]
 
 
 @contextmanager
@@ -78,10 +88,10 @@ def nothing_lost(
 
 def assert_as_fresh(shop: Shop, text: str) -> None:
     """Every node of the lab is as in a lab that came up with this intent."""
-    changed, fresh = shop.lab(), shop.up(text, "fresh")
+    fresh, found = shop.fresh(text), fingerprints(shop.lab())
+    assert fresh.keys() == found.keys()
     differ = []
-    for name in fresh.nodes:
-        a, b = fingerprint(changed, name), fingerprint(fresh, name)
+    for name, b in fresh.items():
+        a = found[name]
         differ += [(name, what, a.get(what), b.get(what)) for what in a | b if a.get(what) != b.get(what)]
     assert differ == []
-    shop.closet.down("fresh")

@@ -15,7 +15,7 @@ import pytest
 from closet.lab import Lab
 
 from . import changes
-from .fingerprint import fingerprint
+from .fingerprint import fingerprints
 from .lifecycle import kill, small_disk, stopped
 from .shop import BASE, FLOWS, GOLD, PEERINGS, Shop, assert_as_fresh, nothing_lost
 
@@ -25,11 +25,10 @@ MORE = BASE + GOLD + PEERINGS
 def test_a_failure_is_taken_back(shop: Shop) -> None:
     """leaf2 cannot make a namespace: leaf1 has its new tenant by then, and loses it again."""
     lab = shop.up()
-    before = {name: fingerprint(lab, name) for name in lab.nodes}
     lab["leaf2"].run("mv", "/usr/bin/unshare", "/usr/bin/unshare.gone")
     with nothing_lost(lab):
         shop.apply(MORE).refused(3, "leaf2", "taken back, it is as it was")
-    assert {name: fingerprint(lab, name) for name in lab.nodes} == before
+    assert_as_fresh(shop, BASE + PEERINGS)
     shop.closet.run("check", "shop").passed()
     lab["leaf2"].run("mv", "/usr/bin/unshare.gone", "/usr/bin/unshare")
     shop.apply(MORE).passed()
@@ -102,14 +101,13 @@ def begun(shop: Shop) -> Popen[str]:
 def test_interrupted_is_taken_back(shop: Shop, number: signal.Signals, times: int) -> None:
     """However often it is asked to hurry."""
     lab = shop.up()
-    before = {name: fingerprint(lab, name) for name in lab.nodes}
     with nothing_lost(lab):
         process = begun(shop)
         for _ in range(times):
             process.send_signal(number)
             time.sleep(0.2)
         assert shop.closet.end(process).code == 128 + number
-    assert {name: fingerprint(lab, name) for name in lab.nodes} == before
+    assert_as_fresh(shop, BASE + PEERINGS)
 
 
 def test_two_at_once(shop: Shop) -> None:
@@ -138,13 +136,13 @@ def test_a_node_that_dies_meanwhile(shop: Shop) -> None:
     """leaf2 ends while it changes: all others have what they had, and what is lost with it is said."""
     lab = shop.up()
     rest = [n for n in lab.nodes if n != "leaf2" and not n.startswith("h2-")]
-    before = {name: _told(lab, name) for name in rest}
+    before = _told(lab, rest)
     spoil(lab, "touch /run/here; sleep 60")
     process = begun(shop)
     changes.eventually(lambda: lab["leaf2"].run("test", "-e", "/run/here", check=False).returncode == 0 or _still())
     os.kill(lab["leaf2"].pid, signal.SIGKILL)
     shop.closet.end(process).refused(3, "leaf2", "closet down shop")
-    assert {name: _told(lab, name) for name in rest} == before
+    assert _told(lab, rest) == before
     shop.closet.run("status", "shop").refused(2, "half-changed")
     shop.closet.run("down", "shop").passed()
     assert shop.closet.traces("shop") == []
@@ -154,10 +152,10 @@ def _still() -> None:
     raise AssertionError("it has not come to that yet")
 
 
-def _told(lab: Lab, name: str) -> dict[str, Any]:
-    """What a node was told, whoever its neighbours are by now."""
+def _told(lab: Lab, names: list[str]) -> dict[str, dict[str, Any]]:
+    """What nodes were told, whoever their neighbours are by now."""
     kept = ("running configuration", "files", "namespaces", "VRFs of zebra", "mounts", "daemons")
-    return {what: value for what, value in fingerprint(lab, name).items() if what in kept}
+    return {name: {what: its[what] for what in kept} for name, its in fingerprints(lab, names).items()}
 
 
 def test_a_daemon_that_hangs_is_started_anew(shop: Shop) -> None:
@@ -174,12 +172,12 @@ def test_full_disk(shop: Shop) -> None:
     with small_disk(shop.closet.home, "64m"):
         try:
             lab = shop.up()
-            before = {name: fingerprint(lab, name) for name in lab.nodes}
+            before = fingerprints(lab)
             filler = shop.closet.home / "filler"
             _fill(filler)
             with nothing_lost(lab):
                 shop.apply(MORE).refused(3, "no space left", "nothing was changed")
-            assert {name: fingerprint(lab, name) for name in lab.nodes} == before
+            assert fingerprints(lab) == before
             filler.unlink()
             shop.apply(MORE).passed()
         finally:

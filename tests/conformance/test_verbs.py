@@ -23,7 +23,8 @@ from closet.records import Endpoint
 from closet.roce.work import Verb
 from closet.runtime.guest import GuestNode
 from closet.runtime.rdma import device
-from closet.traffic.verbs import Job, Nic, bandwidth, latency, rping, transfer
+from closet.traffic.measure import bandwidth, latency, rping
+from closet.traffic.verbs import Job, Nic, transfer
 
 from . import changes
 from .lifecycle import HEARING

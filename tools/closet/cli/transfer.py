@@ -112,7 +112,8 @@ def backend(lab: Lab, ends: tuple[Endpoint, Endpoint], by: str | None = None) ->
 
 def verbs_job(ends: tuple[Endpoint, Endpoint], **what: Any) -> verbs.Job:
     """A transfer by the kernels of these two (see `verbs.Job`), if it is one that they make."""
-    from closet.traffic.verbs import DEEPEST, LEAST, LONGEST, Job
+    from closet.traffic.measure import DEEPEST, LEAST, LONGEST
+    from closet.traffic.verbs import Job
 
     job = Job(**what)
     for end in ends:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import comb
 
 import pytest
 
@@ -45,6 +46,7 @@ def test_no_collision_is_as_likely_as_counting_says() -> None:
     assert at_most(4, 4, 1) == pytest.approx(24 / 256)
     assert at_most(8, 8, 1) == pytest.approx(0.0024, abs=1e-4)
     assert at_most(5, 1, 5) == 1
+    assert at_most(512, 2, 270) == pytest.approx(sum(comb(512, i) for i in range(242, 271)) / 2**512, rel=1e-12)
     assert at_most(5, 1, 4) == 0
 
 

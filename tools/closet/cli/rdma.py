@@ -10,7 +10,7 @@ import click
 
 from closet.cli.options import Number
 from closet.cli.show import Spinner, as_json
-from closet.cli.transfer import asking, backend, ends, verbs_job
+from closet.cli.transfer import ATOMICS, asking, backend, bytes_, ends, qps_, verbs_job
 from closet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 STRETCH = 20
 """How much longer round trips are here than in the fabrics that DCQCN's parameters are for."""
 BY = ("verbs", "endpoint")
+DEEPEST = 15_000
+"""Messages of a queue pair under way at most: what perftest takes."""
+LARGEST = 1 << 30
+"""Bytes of a message of the endpoint, both of whose ends hold it in memory."""
 SHOWN = 4
 """Queue pairs whose ports and ways are shown."""
 
@@ -45,7 +49,9 @@ class Asked:
 
 @click.command()
 @asking(size="1M", messages=64, qps=1, most_qps=4096)
-@click.option("--depth", type=click.IntRange(1), default=2, show_default=True, help="Messages under way at once.")
+@click.option(
+    "--depth", type=click.IntRange(1, DEEPEST), default=2, show_default=True, help="Messages under way at once."
+)
 @click.option("--ecn/--no-ecn", default=True, help="Whether switches may mark packets. Default: they may.")
 @click.option("--rate", type=Number(0.01, 10_000), help="Congestion control by DCQCN, from this line rate, Gb/s.")
 @click.option("--seconds", type=Number(0.1, 86_400), default=30.0, show_default=True, help="When to give up.")
@@ -78,9 +84,12 @@ def rdma(
     opened = open_lab(lab)
     a, b, mtu = ends(opened, source, target)
     by = backend(opened, (a, b), by)
+    size = ATOMICS.get(verb, size)
+    if by == "endpoint" and size > LARGEST:
+        raise UsageError(f"--size {size}: the endpoint takes messages of up to {LARGEST} bytes")
     asked = Asked(Verb(verb), size, messages, depth, qps, dscp << 2 | (2 if ecn else 0), rate, seconds)
     spinner = Spinner()
-    spinner(f"{a} to {b}: {verb} {messages} x {_bytes(size)} on {_qps(qps)} by {by}")
+    spinner(f"{a} to {b}: {verb} {messages} x {bytes_(size)} on {qps_(qps)} by {by}")
     try:
         if by == "verbs":
             result: Result = _by_verbs(opened, a, b, asked)
@@ -146,7 +155,7 @@ def _ways(lab: Lab, a: Endpoint, b: Endpoint, result: Result) -> dict[tuple[str,
 
 def line(r: Result, by: str, ways: Mapping[tuple[str, ...], int]) -> str:
     """All of a result that an engineer looks at first."""
-    what = f"{r.source} to {r.target}: {r.verb} {r.done} x {_bytes(r.size)} on {_qps(r.qps)} by {by}"
+    what = f"{r.source} to {r.target}: {r.verb} {r.done} x {bytes_(r.size)} on {qps_(r.qps)} by {by}"
     parts = [what, _rate(r.goodput)]
     if r.latency:
         parts.append(f"latency p50 {_time(r.latency[0.5])} p99 {_time(r.latency[0.99])}")
@@ -156,24 +165,13 @@ def line(r: Result, by: str, ways: Mapping[tuple[str, ...], int]) -> str:
         more = f" and {len(r.ports) - SHOWN} more" if len(r.ports) > SHOWN else ""
         parts.append(f"UDP source port{'s' if r.qps != 1 else ''} {', '.join(map(str, r.ports[:SHOWN]))}{more}")
     if ways:
-        shown = [" ".join(way) + (f" ({_qps(n)})" if len(ways) > 1 else "") for way, n in ways.items()]
+        shown = [" ".join(way) + (f" ({qps_(n)})" if len(ways) > 1 else "") for way, n in ways.items()]
         parts.append(f"over {', '.join(shown)}")
     parts.append(r.counted)
     verdict = "ok"
     if not r.complete:
         verdict = f"{r.failed or f'stalled after {r.seconds:.1f} s'}, {r.done} of {r.asked} done"
     return ", ".join(parts) + f": {verdict}"
-
-
-def _qps(n: int) -> str:
-    return f"{n} QPs" if n != 1 else "1 QP"
-
-
-def _bytes(n: int) -> str:
-    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if n >= factor and n % factor == 0:
-            return f"{n // factor} {unit}"
-    return f"{n} B"
 
 
 def _rate(bits: float) -> str:

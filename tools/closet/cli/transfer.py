@@ -18,7 +18,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 KERNEL = {"microvm", "soft-roce"}
 """Back-ends (`closet.runtime.rdma.Backend`) with which a host's kernel speaks RDMA."""
-VERBS = ("write", "read", "send", "cas", "faa")
+ATOMICS = {"cas": 8, "faa": 8}
+"""Verbs whose messages have a size of their own (IBTA section 9.4.5): bytes."""
+VERBS = ("write", "read", "send", *ATOMICS)
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]
@@ -112,7 +114,7 @@ def backend(lab: Lab, ends: tuple[Endpoint, Endpoint], by: str | None = None) ->
 
 def verbs_job(ends: tuple[Endpoint, Endpoint], **what: Any) -> verbs.Job:
     """A transfer by the kernels of these two (see `verbs.Job`), if it is one that they make."""
-    from closet.traffic.measure import DEEPEST, LEAST, LONGEST
+    from closet.traffic.measure import LEAST, LONGEST
     from closet.traffic.verbs import Job
 
     job = Job(**what)
@@ -123,6 +125,17 @@ def verbs_job(ends: tuple[Endpoint, Endpoint], **what: Any) -> verbs.Job:
         raise UsageError(f"--messages {job.messages}: perftest sends {LEAST} or more")
     if not 1 <= job.size <= LONGEST:
         raise UsageError(f"--size {job.size}: perftest and Soft-RoCE take messages of 1 to {LONGEST} bytes")
-    if job.depth is not None and job.depth > DEEPEST:
-        raise UsageError(f"--depth {job.depth}: perftest has up to {DEEPEST} messages under way")
     return job
+
+
+def qps_(n: int) -> str:
+    """So many queue pairs."""
+    return f"{n} QPs" if n != 1 else "1 QP"
+
+
+def bytes_(n: int) -> str:
+    """So many bytes, in the largest unit that takes no fraction."""
+    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if n >= factor and n % factor == 0:
+            return f"{n // factor} {unit}"
+    return f"{n} B"

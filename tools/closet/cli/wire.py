@@ -10,7 +10,7 @@ import click
 
 from closet.cli.options import Destination
 from closet.cli.show import Spinner, as_json, table
-from closet.cli.transfer import asking, backend, ends, verbs_job
+from closet.cli.transfer import ATOMICS, asking, backend, bytes_, ends, qps_, verbs_job
 from closet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def wire(
     from closet.roce.work import Verb
     from closet.traffic.sightings import watch
 
+    size = ATOMICS.get(verb, size)
     if size * messages * qps > MOST:
         raise UsageError(f"--size, --messages, --qps: {size * messages * qps} bytes in all, allowed are {MOST}")
     opened = open_lab(lab)
@@ -67,7 +68,8 @@ def wire(
     marked = {"mtu": path_mtu(ip_mtu), "tos": dscp << 2 | 2}
     job = verbs_job((a, b), **what, **marked) if backend(opened, (a, b)) == "verbs" else _endpoint_job(what, marked)
     spinner = Spinner()
-    spinner(f"{a} to {b}: {verb} {messages} x {size} bytes on {qps} QPs, watched at every hop")
+    title = f"{a} to {b}: {verb} {messages} x {bytes_(size)} on {qps_(qps)}"
+    spinner(f"{title}, watched at every hop")
     try:
         seen = watch(fabric, opened.nodes, a, b, job)
     finally:
@@ -78,7 +80,6 @@ def wire(
     pcap = pcap or (opened.folder.path / "wire.pcapng" if findings else None)
     if pcap is not None:
         seen.save(pcap)
-    title = f"{a} to {b}: {verb} {messages} x {size} bytes on {qps} QPs"
     if svg is not None:
         svg.write_text(report.svg(title, carried), encoding="utf-8")
     if json_:

@@ -5,9 +5,12 @@ Few flows do not even out, however many packets each has: the busiest path decid
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import comb, sqrt
+from itertools import accumulate
+from math import exp, sqrt
+from operator import mul
 
 from closet.expect.routes import DEFAULT, expected_fibs
 from closet.expect.spread import ways_to
@@ -64,28 +67,40 @@ class Ideal:
 
 @cache
 def at_most(n: int, m: int, k: int) -> float:
-    """The probability that no path has more than k of n flows on m paths."""
-    chances = [1.0] + [0.0] * n  # of so many flows being on the paths up to here, none of which has more than k
-    for path in range(m):
-        share = 1 / (m - path)
-        chances = [_onto(chances, n, had, k, share) for had in range(n + 1)]
-    return min(1.0, chances[n])
+    """The probability that no path has more than k of n flows on m paths; n up to 700.
+
+    That of m independent Poisson numbers of mean n/m, none above k, to be n together, where they are n together.
+    """
+    if m * k < n:
+        return 0.0
+    if k >= n:
+        return 1.0
+    one = _poisson(n / m, k)
+    some = one
+    for bit in bin(m)[3:]:  # to the power of m, by squares
+        some = _product(some, some, n)
+        if bit == "1":
+            some = _product(some, one, n)
+    return min(1.0, some[n] / _poisson(n, n)[n])
 
 
-def _onto(chances: list[float], n: int, had: int, k: int, share: float) -> float:
-    """The same with one path more: it takes some of those that are left, by the binomial distribution."""
-    total = 0.0
-    for takes in range(min(k, had) + 1):
-        before = chances[had - takes]
-        if before:
-            left = n - (had - takes)
-            total += before * comb(left, takes) * share**takes * (1 - share) ** (left - takes)
-    return total
+def _poisson(mean: float, most: int) -> list[float]:
+    """The probabilities of 0 to `most`."""
+    return list(accumulate(range(1, most + 1), lambda chance, i: chance * mean / i, initial=exp(-mean)))
+
+
+def _product(a: Sequence[float], b: Sequence[float], most: int) -> list[float]:
+    """The probabilities of the sum of two numbers, to `most`."""
+    back = b[::-1]
+    last = len(back) - 1
+    return [
+        sum(map(mul, a[max(0, i - last) :], back[max(0, last - i) :])) for i in range(min(most, len(a) + last - 1) + 1)
+    ]
 
 
 @cache
 def ideal(n: int, m: int) -> Ideal:
-    """See `Ideal`; n up to some hundreds."""
+    """See `Ideal`; n up to 700."""
     chance = []
     before = 0.0
     for k in range(n + 1):

@@ -29,8 +29,6 @@ LEAST = 5
 """Messages perftest sends at least."""
 LONGEST = 8 << 20
 """Bytes of a message that Soft-RoCE takes (RXE_PORT_MAX_MSG_SZ in drivers/infiniband/sw/rxe/rxe_param.h)."""
-DEEPEST = 15_000
-"""Messages perftest has under way at most."""
 TOOLS: dict[Verb, tuple[str, ...]] = {
     Verb.WRITE: ("write",),
     Verb.READ: ("read",),

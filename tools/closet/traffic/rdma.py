@@ -141,7 +141,7 @@ def connected(source: End, target: End, job: Job) -> Iterator[tuple[Worker, Work
         ProbeError: a host is gone, or refused something.
     """
     memory = min(max(job.size, 1) * job.qps, max(MEMORY, job.size))
-    receives = 2 * job.depth + 2 if job.verb is Verb.SEND else 0
+    receives = 2 * min(job.depth, job.messages) + 2 if job.verb is Verb.SEND else 0
     with ExitStack() as stack:
         a, b = (stack.enter_context(Worker(end, seed=1 + n, side=n)) for n, end in enumerate((source, target)))
         a.ready()

@@ -129,3 +129,24 @@ def test_marks_make_cnps_one_an_interval_and_the_sender_slows():
     assert rates[-1][1] > 10 * min(r for _, r in rates)
     assert channel.now > 8 * 2**20 / line + 1e-3  # at line rate, and what was lost
     assert {p[1] for p in channel.sent} == {48 << 2}
+
+
+def test_a_mark_within_the_interval_is_told_at_its_end():
+    channel = Channel()
+    a, b = channel.connect(dcqcn=P)
+    every = b.notify_every
+
+    def cnps(now: float) -> int:
+        while b.wants_to_send(now) <= now:
+            b.transmit(channel.hosts[1].out, now)
+        return b.counters.cnps_sent
+
+    b.marked(1, 1.0)
+    assert (cnps(1.0), b.wants_to_send(1.0)) == (1, float("inf"))
+    b.marked(1, 1.0 + 0.4 * every)
+    b.marked(1, 1.0 + 0.6 * every)
+    assert (cnps(1.0 + 0.9 * every), b.wants_to_send(1.0 + 0.9 * every)) == (1, 1.0 + every)
+    assert (cnps(1.0 + every), b.wants_to_send(1.0 + every)) == (2, float("inf"))
+    assert (cnps(2.0), a.counters.cnps_sent, b.counters.ce_marked) == (2, 0, 3)
+    b.marked(1, 2.0)
+    assert cnps(2.0) == 3

@@ -16,7 +16,7 @@ from .fuzz import Target, fuzz
 
 @pytest.mark.parametrize("seed", range(4))
 def test_nothing_is_raised_and_nothing_changes(seed):
-    assert fuzz(2000, seed) > 500
+    assert fuzz(2000, seed) > 400
 
 
 @given(packet=st.binary(max_size=200), segment=st.integers(0, 300))

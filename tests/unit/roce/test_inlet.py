@@ -104,3 +104,40 @@ def test_any_identification():
         p[-4:] = icrc.of_packet(bytes(p)).to_bytes(4, "little")
     rig.take()
     assert bytes(rig.memory) == rig.data
+
+
+@pytest.mark.parametrize("service", [1, 2, 3, 5, 7])  # 4 is RoCE's own, and in it there is the CNP alone
+def test_a_packet_of_another_transport_service_is_dropped_in_silence(service):
+    rig = Rig()
+    other = bytearray(rig.packets[0])
+    other[28] |= service << 5
+    other[-4:] = icrc.of_packet(bytes(other)).to_bytes(4, "little")
+    rig.inlet.take(memoryview(other), 0, 0.0)
+    rig.inlet.flush(0.0)
+    assert (rig.inlet.drops.malformed, rig.qp.responder.failed, rig.qp.wants_to_send(0.0)) == (1, False, float("inf"))
+    rig.take()
+    assert bytes(rig.memory) == rig.data
+
+
+def test_a_mark_on_what_is_not_taken_slows_nobody_down():
+    """Two segments with a mark, behind a run of the queue pair, and the ICRC of the first is wrong."""
+    rig = Rig()
+    for p in rig.packets[:6]:
+        rig.inlet.take(memoryview(p), 0, 0.0)
+    bad = rig.packets[6]
+    bad[1] |= 3
+    bad[100] ^= 0xFF
+    rig.inlet.take(memoryview(bad), MTU + 16, 0.0)
+    rig.inlet.flush(0.0)
+    assert (rig.inlet.drops.icrc, rig.qp.counters.ce_marked) == (1, 0)
+    assert rig.qp.wants_to_send(0.0) == float("inf")  # no CNP
+
+
+def test_a_flow_of_many_lengths_fills_no_memory():
+    rig = Rig()
+    flow = Path(local=ADDRESSES[0], remote=ADDRESSES[1], sport=0xC123, tos=0x6A, mtu=MTU)
+    for length in range(16, 2000):
+        packet = ip_packet(flow, bytes(length), 0)
+        rig.inlet.take(memoryview(bytearray(packet)), 0, 0.0)
+    assert rig.inlet.drops.icrc == 2000 - 16
+    assert max(len(seeds) for seeds in rig.inlet._flows.values()) <= 64

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from closet.roce.dcqcn import Dcqcn
 from closet.roce.limits import Limits
+from closet.roce.wire import Op, word
 from closet.roce.work import Status, Verb, Work
 
 from .channel import LATENCY
-from .rig import memory, rig
+from .rig import LIMITS, memory, rig
 
 
 def lossy(seed: int, loss: float, late: float = 0.0, again: float = 0.0):
@@ -203,3 +204,17 @@ def test_a_slow_sender_does_not_time_out():
     assert whole[256:-256] == mine
     assert channel.now > 8192 * 8 / 1e6 > 3 * 4.096e-6 * 2**12
     assert a.counters.timeouts == b.counters.duplicate_request == 0
+
+
+def test_an_answer_that_nobody_asked_for_yet_is_not_taken():
+    """The middle of a READ, from whoever guesses its number, before the request has left: not a byte is written."""
+    channel, a, _, _, region = rig()
+    got = bytearray(8192)
+    a.post(Work(Verb.READ, memoryview(got), address=region.address, rkey=region.rkey), channel.now)
+    first = a.requester._wire(0)
+    assert a.stream(word(Op.READ_MIDDLE, a.number), first) is None
+    channel._transmit()  # as many as may be asked for at once
+    room = a.stream(word(Op.READ_MIDDLE, a.number), first)
+    assert room is not None
+    assert len(room) == min(LIMITS.reads * LIMITS.read_packets, 8192 // 256 - 1) * 256
+    assert got == bytes(8192)

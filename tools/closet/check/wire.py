@@ -186,9 +186,8 @@ def _ports(expected: Way, observed: Watched, ways: Sequence[Trail], tally: _Tall
         found.setdefault(key, set()).add(trail.sport)
         ports = {int.from_bytes(s.outer[20:22], "big") for stop in trail.stops for s in stop if s.outer}
         outer.setdefault(key, set()).update(ports)
-    sport = observed.job.sport
     for mine, theirs in observed.result.qpns:
-        want = sport or of_qps(mine, theirs)
+        want = of_qps(mine, theirs)
         for host, qpn in ((expected.source.host, theirs), (expected.target.host, mine)):
             got = found.get((host, qpn), set())
             if got != {want}:

@@ -18,11 +18,11 @@ from closet.roce.limits import Limits
 from closet.roce.path import Path
 from closet.roce.qp import Peer, QueuePair
 from closet.roce.region import Regions
+from closet.roce.requester import NEVER
 from closet.roce.sockets import Sockets
 from closet.roce.wire import PSN_MASK
 from closet.roce.work import Work
 
-NEVER = float("inf")
 RECEIVES = 32
 """Packets or super-packets that are taken before something is sent."""
 SENDS = 4
@@ -38,14 +38,12 @@ class Attributes:
     Attributes:
         mtu: bytes of payload (`wire.MTUS`).
         tos: the IPv4 type of service: DSCP in the upper six bits, ECN in the lower two; 106 is DSCP 26 with ECT(0).
-        sport: UDP source port; without it, what the kernel makes of the two QP numbers.
         rnr_timer: code of the time that a sender waits when no receive request is posted (`wire.RNR_SECONDS`).
         dcqcn: congestion control, or None for none.
     """
 
     mtu: int = 4096
     tos: int = 26 << 2 | 2
-    sport: int | None = None
     limits: Limits = field(default_factory=Limits)
     rnr_timer: int = 12
     dcqcn: Dcqcn | None = None
@@ -87,7 +85,7 @@ class Endpoint:
 
     def connect(self, number: int, psn: int, peer: Peer, attributes: Attributes) -> QueuePair:
         """Connect a queue pair of this number: it may send and be sent to at once."""
-        sport = attributes.sport or ports.of_qps(number, peer.qpn)
+        sport = ports.of_qps(number, peer.qpn)
         path = Path(local=self.address, remote=peer.address, sport=sport, tos=attributes.tos, mtu=attributes.mtu)
         qp = QueuePair(
             number=number,

@@ -26,6 +26,8 @@ CE = 3
 """ECN: congestion experienced (RFC 3168)."""
 SMALL = frozenset({Op.ACK, Op.ATOMIC_ACK, Op.CNP})
 """Opcodes whose packets make no congestion: a mark on one of them is no reason to slow anybody down."""
+RELIABLE = 0
+"""The first three bits of an opcode: the reliable connection's (IBTA table 38); all queue pairs here are such."""
 MOST_FLOWS = 4096
 """Flows whose seeds are remembered; whoever makes up flows must not fill the memory."""
 
@@ -34,7 +36,7 @@ MOST_FLOWS = 4096
 class Drops:
     """Packets that no queue pair has seen, and why. They are never answered (IBTA 9.6, annex A17.9.2)."""
 
-    malformed: int = 0  # no IPv4 and UDP as RoCEv2 has it, cut short, or a header of another version
+    malformed: int = 0  # no IPv4 and UDP as RoCEv2 has it, cut short, of another version or transport service
     icrc: int = 0
     unknown: int = 0  # no such queue pair, or it is connected to another address
 
@@ -173,7 +175,7 @@ class Inlet:
         view, at = view[28:length], 0
         if run is not None and run.seeds is seeds and run.segment == segment:
             at = run.take(view, at, number)
-            if tos & 3 == CE:
+            if at and tos & 3 == CE:
                 run.qp.marked(at // segment, now)
         if at < length - 28:
             self.flush(now)
@@ -229,7 +231,7 @@ class Inlet:
         body = _unmarked(packet[:-4]) if word >> 24 & 0xFF else packet[:-4]
         if crc32(body, seed ^ ident(number)) != ICRC.unpack_from(packet, len(packet) - 4)[0]:
             self.drops.icrc += 1
-        elif word >> 48 & 0xF or (word >> 32 ^ P_KEY) & 0x7FFF:
+        elif word >> 48 & 0xF or (word >> 32 ^ P_KEY) & 0x7FFF or (word >> 61 != RELIABLE and word >> 56 != Op.CNP):
             self.drops.malformed += 1
         elif qp is None:
             self.drops.unknown += 1

@@ -7,6 +7,9 @@ from ipaddress import IPv4Address
 
 from closet.roce import icrc
 
+MOST_LENGTHS = 64
+"""Lengths whose seeds a flow remembers; whoever sends packets of any length must not fill the memory."""
+
 
 class Seeds(defaultdict[int, int]):
     """Bytes of UDP payload → the seed of the ICRC of a flow's packets (`icrc.seed`), worked out when asked for."""
@@ -19,6 +22,8 @@ class Seeds(defaultdict[int, int]):
         self._fragment = fragment
 
     def __missing__(self, length: int) -> int:
+        if len(self) >= MOST_LENGTHS:
+            self.clear()
         value = self[length] = icrc.seed(self._flow, length, self._fragment)
         return value
 

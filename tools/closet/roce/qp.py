@@ -11,7 +11,7 @@ from closet.roce.dcqcn import Dcqcn, ReactionPoint
 from closet.roce.limits import Counters, Limits
 from closet.roce.path import Path
 from closet.roce.region import Regions
-from closet.roce.requester import Requester
+from closet.roce.requester import NEVER, Requester
 from closet.roce.responder import Responder
 from closet.roce.wire import AETH, ATOMIC_ACK, BECN, CNP_PADDING, RESPONSES, Op, word
 from closet.roce.work import Received, Work
@@ -69,7 +69,7 @@ class QueuePair:
         self.notify_every = (dcqcn or Dcqcn()).cnp_interval
         self.not_before = 0.0
         self._notified = float("-inf")
-        self._notify = False
+        self._notify_at = NEVER
         self._cnp_path: Path | None = None
         self._read_middle = word(Op.READ_MIDDLE, number)
         self._middles = {word(Op.SEND_MIDDLE, number), word(Op.WRITE_MIDDLE, number)}
@@ -143,29 +143,30 @@ class QueuePair:
             self.responder.streamed(count, ask)
 
     def marked(self, packets: int, now: float) -> None:
-        """Packets came with congestion experienced: notify the other end, once an interval (DCQCN's NP)."""
+        """Packets came with congestion experienced: notify the other end, at once or when an interval has passed.
+
+        That is DCQCN's notification point (Zhu 2015, 3.1): of an interval with marks there is one CNP, at its end.
+        """
         self.counters.ce_marked += packets
-        if now - self._notified >= self.notify_every:
-            self._notified = now
-            self._notify = True
+        self._notify_at = min(self._notify_at, max(now, self._notified + self.notify_every))
 
     # what goes out
 
     def wants_to_send(self, now: float) -> float:
         """When it wants to: `now` or earlier if at once, infinity if there is nothing."""
-        if self._notify:
+        if self._notify_at <= now:
             return now
-        at = float("inf")
+        at = self._notify_at
         if self.responder.replies.ready:
-            at = self.not_before if self.responder.replies.bulk else now
+            at = min(at, self.not_before) if self.responder.replies.bulk else now
         if self.requester.ready:
             at = min(at, max(self.not_before, self.requester.not_before))
         return at
 
     def transmit(self, out: Assembler, now: float) -> None:
         """Send what is due, one send of it; answers go before requests."""
-        if self._notify:
-            self._notify = False
+        if self._notify_at <= now:
+            self._notified, self._notify_at = now, NEVER
             self.counters.cnps_sent += 1
             if self._cnp_path is None:
                 self._cnp_path = self.path.with_tos(CNP_TOS)

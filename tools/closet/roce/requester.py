@@ -180,13 +180,13 @@ class Requester:
         The last packet of the READ is never among them.
         """
         queue = self._sent or self._to_send
-        if not queue or psn != self._wire(self._oldest):
-            return None
+        if not queue or psn != self._wire(self._oldest) or self._oldest >= self._furthest:
+            return None  # another one, or one that nobody has asked for
         work = queue[0]
         if work.verb is not Verb.READ or work.first + work.done != self._oldest:
             return None
         mtu = self.path.mtu
-        return work.memory[work.done * mtu : (work.count - 1) * mtu]
+        return work.memory[work.done * mtu : min(work.count - 1, self._furthest - work.first) * mtu]
 
     def streamed(self, count: int, now: float) -> None:
         """So many of its packets came there."""

@@ -72,10 +72,6 @@ class Job:
     seconds: float = 60.0
 
     @property
-    def sport(self) -> None:
-        """No UDP source port is given to all queue pairs: each has its own."""
-
-    @property
     def bytes(self) -> int:
         """Of a message."""
         return ATOMIC if TOOLS[self.verb][0] == "atomic" else self.size

@@ -19,11 +19,12 @@ MEMORY = 256 << 20
 def limits(qps: int) -> Limits:
     """Limits for so many queue pairs of one host: what all have on the way fits its buffers, and none times out.
 
-    With one it is 512 packets and 0.5 s, with a thousand 16 packets and 2 s: a process of a busy machine may not be
-    awake for the 67 ms that are usual.
+    With one it is 512 packets and 0.5 s, with a thousand 4 packets and 2 s: a process of a busy machine may not be
+    awake for the 67 ms that are usual. READs may have as many on the way: a quarter of that each of four.
     """
-    window = max(16, min(512, 4096 // qps))
-    return Limits(window=window, ack_every=1 << (window // 4).bit_length() - 1, timeout=17 + qps.bit_length() // 4)
+    window = max(4, min(512, 4096 // qps))
+    quarter = 1 << (window // 4).bit_length() - 1
+    return Limits(window=window, ack_every=quarter, read_packets=quarter, timeout=17 + qps.bit_length() // 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +54,6 @@ class Job:
     def tos(self) -> int:
         """The IPv4 type of service they send with."""
         return self.attributes.tos
-
-    @property
-    def sport(self) -> int | None:
-        """The UDP source port all of them are given; None if each has its own."""
-        return self.attributes.sport
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +136,8 @@ def connected(source: End, target: End, job: Job) -> Iterator[tuple[Worker, Work
     Raises:
         ProbeError: a host is gone, or refused something.
     """
-    memory = min(max(job.size, 1) * job.qps, max(MEMORY, job.size))
+    piece = max(job.size, 1)
+    memory = piece * max(1, min(job.qps, MEMORY // piece))  # whole messages: all of it is compared in the end
     receives = 2 * min(job.depth, job.messages) + 2 if job.verb is Verb.SEND else 0
     with ExitStack() as stack:
         a, b = (stack.enter_context(Worker(end, seed=1 + n, side=n)) for n, end in enumerate((source, target)))

@@ -11,7 +11,11 @@ V = TypeVar("V")
 
 
 class Lazy(Mapping[K, V]):
-    """Keys, in their order, and what each has by `of`, which is asked at most once for each; no other key has any."""
+    """Keys, in their order, and what each has by `of`, which is asked at most once for each.
+
+    `in` knows whether a key is one of them. [] does not look, and asks `of`: to hash all keys takes longer than what
+    most are asked for, and who asks has the key from here.
+    """
 
     def __init__(self, keys: Iterable[K], of: Callable[[K], V]) -> None:
         self._keys = list(keys)
@@ -20,7 +24,7 @@ class Lazy(Mapping[K, V]):
 
     @cached_property
     def _all(self) -> frozenset[K]:
-        """The keys, to look one up: to hash all of them takes longer than what most are asked for."""
+        """The keys, to look one up."""
         return frozenset(self._keys)
 
     def __getitem__(self, key: K) -> V:

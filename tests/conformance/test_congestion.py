@@ -32,7 +32,7 @@ P = Dcqcn(line_rate=LINE, minimum=LINE / 20).stretched(20)
 def here(lab: Lab, tmp_path: Path) -> Watch:
     found = in_the_underlay(lab, tmp_path)
     if found is None:
-        pytest.skip("no two hosts of the underlay with a userspace endpoint")
+        pytest.skip("no two hosts of the underlay with a userspace endpoint: Soft-RoCE has neither CNPs nor a rate")
     return found
 
 

@@ -46,7 +46,7 @@ def ends(lab: Lab) -> tuple[End, End]:
         if hops and pair[0].port and {pair[0].host, pair[1].host} <= hosts
     }
     if not routers:
-        pytest.skip("no two hosts of the underlay with a userspace endpoint")
+        pytest.skip("no two hosts of the underlay with a userspace endpoint; test_verbs is for the others")
     source, target = max(routers, key=lambda pair: max(routers[pair]))
     return End(lab[source.host], source), End(lab[target.host], target)
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from closet.check.elephants import elephants, loads
 from closet.check.wire import wire
+from closet.expect.elephants import expected_fans
 from closet.expect.way import expected_way
 from closet.lab import Lab
-from closet.records import Endpoint, Finding
+from closet.records import Endpoint, Fan, Finding, Load
 from closet.roce.wire import path_mtu
 from closet.roce.work import Verb
 from closet.traffic.sightings import Watched, watch
-from closet.traffic.verbs import Job
+from closet.traffic.verbs import LEAST, Job
 
-from .test_wire import forwarded
+from . import changes
+from .test_wire import WRONG, forwarded
 from .watching import nft, pairs
 
 QPS = 4
@@ -33,11 +37,17 @@ def far(lab: Lab) -> Pair:
     return list(found.values())[-1]
 
 
-def see(lab: Lab, far: Pair, verb: Verb = Verb.WRITE) -> Watched:
-    """Three packets and some bytes, five times on each queue pair."""
+def see(lab: Lab, far: Pair, verb: Verb = Verb.WRITE, **more: Any) -> Watched:
+    """Three packets and some bytes, five times on each of four queue pairs, if not said otherwise."""
     mtu = path_mtu(min(lab.fabric[end.host].port(end.port or "").mtu for end in far))
-    job = Job(verb=verb, size=3 * mtu + 5, messages=5, qps=QPS, tos=0x6A, mtu=mtu)
-    return watch(lab.fabric, lab.nodes, *far, job)
+    usual = {"size": 3 * mtu + 5, "messages": LEAST, "qps": QPS, "seconds": 30.0}
+    return watch(lab.fabric, lab.nodes, *far, Job(**{"verb": verb, "tos": 0x6A, "mtu": mtu, **usual, **more}))
+
+
+def fans(lab: Lab, far: Pair) -> list[Fan]:
+    """Equal-cost sets of switches on the way."""
+    found = [f for f in expected_fans(lab.fabric, *far) if not lab.fabric[f.node].is_host]
+    return found or pytest.skip("one path only")
 
 
 def findings(lab: Lab, seen: Watched, folder: Path) -> list[Finding]:
@@ -58,16 +68,38 @@ def test_every_packet_at_every_hop(lab: Lab, far: Pair, verb: Verb, tmp_path: Pa
     assert any(s.outer for s in seen.sightings) == (lab.fabric[far[0].host].vrf != "default")
 
 
-@pytest.mark.parametrize(
-    ("rule", "words"),
-    [("ip dscp set cs0", "DSCP and ECN"), ("@th,64,8 0x07 numgen inc mod 5 == 0 drop", "no packet lost")],
-    ids=["bleaches DSCP", "loses packets"],
-)
-def test_a_switch_that_does_wrong_is_named(lab: Lab, far: Pair, tmp_path: Path, rule: str, words: str) -> None:
+@pytest.mark.parametrize("what", WRONG)
+def test_a_switch_that_does_wrong_is_named(lab: Lab, far: Pair, tmp_path: Path, what: str) -> None:
+    """What is lost is sent again, and all of it arrives."""
+    rule, words = WRONG[what]
     leaf = lab.fabric[far[1].host].port(far[1].port or "").peer
     with nft(lab, leaf, lab.fabric[far[1].host].vrf, forwarded(rule)):
-        found = findings(lab, see(lab, far), tmp_path)
+        seen = see(lab, far)
+    found = findings(lab, seen, tmp_path)
     assert {f.device for f in found if words in f"{f.subject} {f.expected}" and "in:" not in f.subject} == {leaf}
+    assert seen.result.complete, seen.result
+
+
+def test_one_queue_pair_uses_one_path(lab: Lab, far: Pair, tmp_path: Path) -> None:
+    seen = see(lab, far, qps=1)
+    assert [str(f) for f in findings(lab, seen, tmp_path)] == []
+    for its in loads(lab.fabric, fans(lab, far), seen).values():
+        assert sum(load.qps > 0 for load in its) <= 1
+
+
+def test_a_layer_3_hash_is_caught(lab: Lab, far: Pair) -> None:
+    """Of 32 queue pairs a healthy leaf has some on each path, and one that looks at addresses alone has not."""
+    first = fans(lab, far)[:1]
+
+    def loaded() -> list[Load]:
+        return loads(lab.fabric, first, see(lab, far, qps=32, size=256))[first[0]]
+
+    healthy = loaded()
+    assert list(elephants(first, {first[0]: healthy})) == []
+    with changes.setting(lab, first[0].node, "net.ipv4.fib_multipath_hash_policy", 0):
+        broken = loaded()
+    assert [f.device for f in elephants(first, {first[0]: broken})] == [first[0].node]
+    assert sum(load.qps > 0 for load in broken) == 1
 
 
 def test_the_command(lab: Lab, far: Pair) -> None:

@@ -225,15 +225,18 @@ def test_nothing_was_sent_again(lab: Lab, pairs: list[Pair], findings: Any) -> N
 
 
 def test_a_black_hole_ends_at_the_deadline(lab: Lab, pairs: list[Pair]) -> None:
-    """It says the state of the queue pairs at both ends, and the way that packets would take."""
+    """It says the state of the queue pairs at both ends, the way that packets would take, and what to do next."""
     a, b = pairs[-1]
+    names = [f"{end.endpoint.host}/{end.endpoint.port}" for end in (a, b)]
     with black_hole(lab, a):
-        result = transfer(a, b, Job(seconds=PATIENCE))
-    assert (result.done, result.complete, result.failed) == (0, False, None)
-    assert PATIENCE < result.seconds < 5 * PATIENCE
-    assert [s.partition(":")[0] for s in result.stalled] == [str(a.endpoint), str(b.endpoint)]
-    assert [re.search(r": (\w+), send PSN", s)[1] for s in result.stalled] == ["RTS", "RTR"], "the target only answers"
-    assert len(result.ports) == 1
+        said = closet_rdma(lab, *names, "--seconds", str(PATIENCE))
+    assert (said.returncode, said.stderr) == (1, "")
+    first, here, there, next_ = said.stdout.splitlines()
+    ended = re.search(r", UDP source port \d+, over \S*leaf.*: stalled after ([\d.]+) s, 0 of 64 done$", first)
+    assert PATIENCE < float(ended[1]) < 5 * PATIENCE
+    assert re.match(rf"  {names[0]}: QP \d+ to \d+: RTS, send PSN \d+, receive PSN \d+$", here)
+    assert re.match(rf"  {names[1]}: QP \d+ to \d+: RTR, send PSN 0, receive PSN \d+$", there), "it only answers"
+    assert next_ == f"  where packets are lost: closet wire {names[0]} {names[1]} --lab {lab.name}"
     assert transfer(a, b, Job(messages=SMALL)).done == SMALL
 
 

@@ -106,6 +106,8 @@ def rdma(
         stuck = result.complete or result.failed
         for state in result.stalled or (() if stuck else ("no queue pair was connected",)):
             click.echo(f"  {state}")
+        if result.stalled:
+            click.echo(f"  where packets are lost: closet wire {result.source} {result.target} --lab {opened.name}")
     ctx.exit(0 if result.complete else 1)
 
 

@@ -63,6 +63,14 @@ CASES = {
         "leaves: 2\nlinks: {addressing: numbered}\npools: {links: 10.255.0.0/20}",
         "pools.links: 10.255.0.0/20 overlaps pools.loopbacks 10.255.0.0/16, allowed: pools that do not overlap",
     ),
+    "fewer paths than there are": (
+        "spines: 4\nleaves: 2\nbgp: {max_paths: 2}",
+        "bgp.max_paths: 2 is less than the 4 uplinks of leaf1, allowed: at least 4",
+    ),
+    "fewer paths than a host has": (
+        "spines: 2\nleaves: 2\nhosts: {per_pair: 1}\nbgp: {max_paths: 1}",
+        "bgp.max_paths: 1 is less than the 2 uplinks of leaf1, allowed: at least 2",
+    ),
     "override of nobody": (
         "leaves: 2\nnodes: {leaf3: {asn: 65000}}",
         "nodes.leaf3: matches no node, allowed: a name or pattern of spine1 ... h2-2",

@@ -12,36 +12,34 @@ from itertools import accumulate
 from math import exp, sqrt
 from operator import mul
 
-from closet.expect.routes import DEFAULT, expected_fibs
-from closet.expect.spread import ways_to
-from closet.plan import DEFAULT_VRF, Fabric
+from closet.expect.overlay import expected_tables
+from closet.expect.spread import even, ways_to
+from closet.plan import DEFAULT_VRF, Fabric, Node
 from closet.records import Endpoint, Fan
 
 
 def expected_fans(fabric: Fabric, source: Endpoint, target: Endpoint) -> list[Fan]:
-    """The equal-cost sets on the way from one endpoint to another, the nearest first.
+    """The equal-cost sets on the way from one endpoint to another, the nearest first, but those meant to be uneven.
 
     In a tenant the target is a NIC: to a VIP there may be ways by several VTEPs.
     """
-    fibs = expected_fibs(fabric)
+    tables = expected_tables(fabric)
     host, vrf = fabric[source.host], fabric[source.host].vrf
     if vrf != DEFAULT_VRF and target.port is None:
         return []
     last = {p.peer for p in fabric[target.host].ports if target.port in (None, p.name)}
     fans = []
-    if source.port is None and vrf == DEFAULT_VRF and len(ports := sorted(fibs[host.name].get(DEFAULT, ()))) > 1:
-        fans.append(Fan(host.name, tuple(ports), vrf=vrf))
-    tier = dict.fromkeys(p.peer for p in host.ports if source.port in (None, p.name))
+    before: list[Node] = []
+    tier = {host.name: (source.port,) if source.port is not None else ways_to(fabric, tables, host, target)}
     seen = set(last)
-    while tier := {name: None for name in tier if name not in seen}:
+    while tier:
         seen |= tier.keys()
-        further: dict[str, None] = {}
-        for name in tier:
-            out = ways_to(fabric, fibs, fabric[name], target)
-            if len(out) > 1:
-                fans.append(Fan(name, out, vrf=vrf))
-            further |= dict.fromkeys(fabric[name].port(port).peer for port in out)
-        tier = further
+        fans += [
+            Fan(name, ports, vrf=vrf) for name, ports in tier.items() if len(ports) > 1 and even(fabric[name], before)
+        ]
+        before += [fabric[name] for name, ports in tier.items() if len(ports) > 1]
+        peers = dict.fromkeys(fabric[name].port(port).peer for name, ports in tier.items() for port in ports)
+        tier = {name: ways_to(fabric, tables, fabric[name], target) for name in peers if name not in seen}
     return fans
 
 

@@ -119,16 +119,18 @@ class Bgp(Words):
     bfd: Bfd | Bool = False
     """BFD on every session: true for 300 ms x 3, or the numbers."""
     max_paths: Annotated[Int, Field(ge=1, le=256)] = 128
-    """Widest equal-cost set."""
+    """Widest equal-cost set: at least as wide as a node has uplinks."""
 
 
 class Ecmp(Words):
     """How switches and hosts choose among equal-cost paths."""
 
     hash: Literal["l3", "l4"] = "l4"
-    """What is hashed: addresses only, or the 5-tuple (net.ipv4.fib_multipath_hash_policy 0 or 1)."""
+    """What is hashed: addresses only, or the 5-tuple (net.ipv4.fib_multipath_hash_policy 0 or 1). Of the former no
+    check claims that flows spread."""
     seed: Annotated[Int, Field(ge=1, le=4294967295)] | None = None
-    """One hash seed for all nodes; default: one a node, so tiers do not polarise."""
+    """One hash seed for all nodes; default: one a node, so tiers do not polarise. Of tiers that do no check claims that
+    flows spread."""
 
 
 class Pools(Words):

@@ -18,10 +18,12 @@ def check(intent: Intent, fabric: Fabric) -> None:
     """Refuse a plan that contradicts itself.
 
     Raises:
-        IntentError: a loopback where no filter lets it pass, an address or AS number given twice, no room for VXLAN.
+        IntentError: a loopback where no filter lets it pass, an address or AS number given twice, an equal-cost set
+            wider than BGP may install, no room for VXLAN.
     """
     _check_loopbacks(intent, fabric)
     _check_unique(intent, fabric)
+    _check_paths(intent, fabric)
     if fabric.tenants and fabric.mtu - VXLAN_OVERHEAD < MIN_MTU:
         raise IntentError(
             f"{intent.name}: links.mtu: {fabric.mtu} leaves {fabric.mtu - VXLAN_OVERHEAD} for tenants inside VXLAN, "
@@ -37,6 +39,17 @@ def _check_loopbacks(intent: Intent, fabric: Fabric) -> None:
             raise IntentError(
                 f"{intent.name}: nodes.{node.name}.loopback: {node.loopback} is outside {pool} {net}, "
                 f"allowed: an address in it"
+            )
+
+
+def _check_paths(intent: Intent, fabric: Fabric) -> None:
+    """Every equal-cost set is installed whole: which paths of a wider one BGP keeps is nobody's plan."""
+    for node in fabric:
+        ways = len(fabric.uplinks(node))
+        if ways > fabric.max_paths:
+            raise IntentError(
+                f"{intent.name}: bgp.max_paths: {fabric.max_paths} is less than the {ways} uplinks of {node.name}, "
+                f"allowed: at least {ways}"
             )
 
 

@@ -71,7 +71,7 @@ def _switches(fabric: Fabric, tables: Mapping[str, Tables], vrf: str) -> dict[Fa
 
 
 def ways_to(fabric: Fabric, tables: Mapping[str, Tables], node: Node, target: Endpoint) -> tuple[str, ...]:
-    """The ports a node sends by to an endpoint: to its address or, from a switch in a tenant, to the VTEP of its leaf."""
+    """The ports a node sends by to an endpoint: to its address or, from a switch in a tenant, to its leaf's VTEP."""
     host = fabric[target.host]
     address = target.address
     if not node.is_host and host.vrf != DEFAULT_VRF:

@@ -38,6 +38,13 @@ REFUSED = {
             "allowed: one no other tenant has"
         ),
     ),
+    "one route target in two spellings": (
+        "tenants: {red: {hosts: [h1-1], route_target: '65000:7'}, blue: {hosts: [h1-2], route_target: '65000:07'}}",
+        (
+            "tenants.blue.route_target: 65000:7 is also that of red: each would import the other's routes, "
+            "allowed: one no other tenant has"
+        ),
+    ),
     "a route target beyond its fields": (
         "tenants: {red: {hosts: [h1-1], route_target: '65536:1'}}",
         "tenants.red.route_target: 65536:1 given, allowed: at most 65535:4294967295",
@@ -53,6 +60,30 @@ REFUSED = {
     "an interface's name": (
         "tenants: {eth1: {hosts: [h1-1]}}",
         "tenants.eth1: 'eth1' is also the name of an interface, allowed: another name",
+    ),
+    "a VNI that makes the name of a port": (
+        "links: {ports: br}\ntenants: {red: {hosts: [h1-1], vni: 1}}",
+        (
+            "tenants.red.vni: 1 would have an interface 'br1', which is also the name of a port of a leaf, "
+            "allowed: another VNI, or other names of ports"
+        ),
+    ),
+    "a peering that makes the name of a port": (
+        (
+            "links: {ports: pa-}\ntenants: {red: {hosts: [h1-1], vni: 10}, blue: {hosts: [h1-2], vni: 1}}\n"
+            "peerings: [{between: [red, blue]}]"
+        ),
+        (
+            "peerings: red and blue would have an interface 'pa-1', which is also the name of a port of a leaf, "
+            "allowed: another VNI, or other names of ports"
+        ),
+    ),
+    "a peering that makes the name of a tenant": (
+        (
+            "tenants: {p1-2: {hosts: [h1-1], vni: 1}, blue: {hosts: [h1-2], vni: 2}}\n"
+            "peerings: [{between: [p1-2, blue]}]"
+        ),
+        "tenants.p1-2: 'p1-2' is also the name of an interface, allowed: another name",
     ),
     "a peer nobody knows": (
         "tenants: {red: {hosts: [h1-1]}}\npeerings: [{between: [red, blue]}]",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network
+from itertools import permutations
 
 import pytest
 from hypothesis import given
@@ -34,6 +35,14 @@ OVERLAP = (
 
 def fabric(text: str) -> Fabric:
     return plan(loads(text))
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_peerings_mean_the_same_in_any_order(order):
+    said = ["{between: [red, blue], prefixes: [10.0.0.1/32]}", "{from: blue, to: red}", "{between: [blue, red]}"]
+    (peering,) = fabric(RED_BLUE + f"peerings: [{', '.join(said[i] for i in order)}]\n").peerings
+    assert (peering.one, peering.other) == ("blue", "red")
+    assert sorted(permit.one_way for permit in peering.permits) == [False, False, True]
 
 
 NAMES = st.lists(st.from_regex(r"[a-z][a-z0-9]{0,7}", fullmatch=True), min_size=1, max_size=4, unique=True)

@@ -36,9 +36,9 @@ def plan_tenants(
     """
     tenants = {name: _tenant(intent, name, words, nodes, members) for name, words in intent.tenants.items()}
     _check_numbers(intent, tenants)
-    _check_names(intent, nodes, tenants)
     _check_subnets(intent, tenants)
     peerings = _peerings(intent, tenants)
+    _check_names(intent, nodes, tenants, peerings)
     _check_routable(intent, tenants, peerings, nodes)
     homes = {name: set(t.homes) for name, t in tenants.items()}
     there = {name: set(h) for name, h in homes.items()}
@@ -77,12 +77,18 @@ def _tenant(
     return Tenant(
         name=name,
         vni=vni,
-        route_target=words.route_target or f"{ROUTE_TARGET_AS}:{vni}",
+        route_target=_number_of(words.route_target) if words.route_target else f"{ROUTE_TARGET_AS}:{vni}",
         subnets=tuple(subnets),
         permit=tuple(frozenset(names) for names in words.permit),
         homes=tuple(n for n in nodes if n in homes),
         leaves=(),
     )
+
+
+def _number_of(route_target: str) -> str:
+    """A route target as everybody writes it: 65000:07 is 65000:7."""
+    autonomous, _, number = route_target.partition(":")
+    return f"{int(autonomous)}:{int(number)}"
 
 
 def _check_numbers(intent: Intent, tenants: dict[str, Tenant]) -> None:
@@ -108,12 +114,21 @@ def _check_numbers(intent: Intent, tenants: dict[str, Tenant]) -> None:
             )
 
 
-def _check_names(intent: Intent, nodes: dict[str, Node], tenants: dict[str, Tenant]) -> None:
-    """A VRF's name is no other interface's."""
-    taken = {"lo", DEFAULT_VRF, "all"} | {p.name for n in nodes.values() if n.role is Role.LEAF for p in n.ports}
-    taken |= {d for t in tenants.values() for d in (t.bridge, t.vxlan)}
+def _check_names(
+    intent: Intent, nodes: dict[str, Node], tenants: dict[str, Tenant], peerings: tuple[Peering, ...]
+) -> None:
+    """No name is of two interfaces: of a VRF, of a port of a leaf, of what an L3VNI or a peering is made of."""
+    ports = {"lo", DEFAULT_VRF, "all"} | {p.name for n in nodes.values() if n.role is Role.LEAF for p in n.ports}
+    made = {d: f"tenants.{t.name}.vni: {t.vni}" for t in tenants.values() for d in (t.bridge, t.vxlan)}
+    made |= {port: f"peerings: {p.one} and {p.other}" for p in peerings for port in p.ports}
+    for name, by in made.items():
+        if name in ports:
+            raise IntentError(
+                f"{intent.name}: {by} would have an interface {name!r}, which is also the name of a port of a leaf, "
+                f"allowed: another VNI, or other names of ports"
+            )
     for name in tenants:
-        if name in taken:
+        if name in ports | made.keys():
             raise IntentError(
                 f"{intent.name}: tenants.{name}: {name!r} is also the name of an interface, allowed: another name"
             )
@@ -145,6 +160,7 @@ def _overlap(a: Space, b: Space) -> tuple[IPv4Network, IPv4Network] | None:
 
 def _peerings(intent: Intent, tenants: dict[str, Tenant]) -> tuple[Peering, ...]:
     permits: dict[tuple[str, str], list[Permit]] = {}
+    one_way = {words.ends() for words in intent.peerings if words.between is None}
     for i, words in enumerate(intent.peerings):
         place = f"peerings[{i}]"
         for name in words.ends():
@@ -152,7 +168,8 @@ def _peerings(intent: Intent, tenants: dict[str, Tenant]) -> tuple[Peering, ...]
                 known = ", ".join(tenants) or "none, there are no tenants"
                 raise IntentError(f"{intent.name}: {place}: no tenant {name!r}, allowed: {known}")
         one, other = words.ends()
-        if words.between is not None and (other, one) in permits:
+        # Of two tenants the one that opens connections is first, in all that is said of them and wherever it is said.
+        if words.between is not None and ((other, one) in one_way or (other, one) in permits):
             one, other = other, one
         permits.setdefault((one, other), []).append(
             Permit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from xml.etree import ElementTree
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, infer
 from hypothesis import strategies as st
 
+from closet.check import CHECKS
 from closet.expect import expected_matrix
 from closet.intent import loads
 from closet.plan import Fabric, plan
@@ -63,6 +65,7 @@ def cells(text: str) -> dict[tuple[str, str], tuple[str, str]]:
 
 GOOD = Result("fib", "routes are as planned", 70, [], 0.5)
 BAD = Result("fib", "routes are as planned", 70, [Finding("leaf1", "FIB 10.0.0.1/32", "via eth1", "none")], 0.5)
+ALL = [replace(GOOD, check=name) for name in CHECKS]
 BROKEN = Result("reach", "hosts meet", 12, [], 0.1, "h1-1: cannot send")
 
 
@@ -79,7 +82,13 @@ def test_any_page_is_whole_and_needs_nothing_else(fabric: Fabric, results: list[
 @pytest.mark.parametrize(
     ("results", "state", "words"),
     [
-        ([GOOD, matrix()], "ok", "✓ The fabric does what its design promises. All 2 checks passed"),
+        (ALL, "ok", f"✓ The fabric does what its design promises. All {len(ALL)} checks passed"),
+        ([*ALL, replace(GOOD, check="own")], "ok", f"All {len(ALL) + 1} checks passed"),
+        (
+            [GOOD, matrix()],
+            "warn",
+            f"? Not all of it was judged. Nothing was found by 2 of {len(ALL)} checks; the others did not run.",
+        ),
         ([GOOD, BAD], "bad", "✗ The fabric does not do what its design promises. 1 finding in 1 of 2 checks."),
         ([BAD, BAD, BROKEN], "bad", "2 findings in 2 of 3 checks; 1 could not be judged."),
         ([GOOD, BROKEN], "warn", "? Not all of it could be judged. 1 of 2 checks could not be carried out"),
@@ -98,6 +107,8 @@ def test_a_finding_is_listed_and_its_device_is_red_in_the_picture():
     text = made([BAD, BROKEN])
     assert "leaf1 FIB 10.0.0.1/32 via eth1 none" in re.sub(r"\s+", " ", " ".join(root(text).find("body").itertext()))
     assert "Could not be judged: h1-1: cannot send" in said(text)
+    assert "✗ fib: routes are as planned" in said(text)
+    assert "? reach: hosts meet" in said(text)
     assert 'class="node leaf bad"' in text
     assert 'class="node leaf bad"' not in made([GOOD])
 

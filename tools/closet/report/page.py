@@ -13,6 +13,7 @@ from datetime import datetime
 
 from markupsafe import Markup
 
+from closet.check import CHECKS
 from closet.expect.matrix import ALLOWED, expected_matrix, place_of
 from closet.plan import DEFAULT_VRF, Fabric, Peering, Tenant
 from closet.plan.tenant import Space
@@ -39,6 +40,7 @@ def page(fabric: Fabric, results: Sequence[Result], *, runtime: str, when: datet
     findings, errors = sum(len(r.findings) for r in results), sum(bool(r.error) for r in results)
     ill = {f.device.partition("/")[0] for r in results for f in r.findings}
     faulty = {(f.device, f.subject.split()[-1]) for r in results for f in r.findings if f.subject}
+    ran = {r.check for r in results}
     picture = svg(fabric, marks=dict.fromkeys(sorted(ill), "bad"), faulty=faulty)
     return TEMPLATES.get_template("page.html.j2").render(
         fabric=fabric,
@@ -49,7 +51,8 @@ def page(fabric: Fabric, results: Sequence[Result], *, runtime: str, when: datet
         errors=errors,
         claims=sum(r.claims for r in results),
         seconds=sum(r.seconds for r in results),
-        state="bad" if findings else "warn" if errors or not results else "ok",
+        known=len(CHECKS.keys() | ran),
+        state="bad" if findings else "warn" if errors or CHECKS.keys() - ran else "ok",
         most=MOST,
         picture=Markup(picture),  # noqa: S704  escaped where it is made
         colours=tenant_classes(list(fabric.tenants)),

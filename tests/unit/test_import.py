@@ -255,6 +255,22 @@ def test_loopbacks_in_the_way_of_closets_pools_move_those(tmp_path):
         plan(loads(yaml.safe_dump(made)))
 
 
+def test_more_switches_than_a_24_have_loopbacks_when_one_is_given(tmp_path):
+    leaves = [f"leaf{i}" for i in range(300)]
+    documents = [
+        document("Switch", "spine", role="spine", protocolIP="172.30.8.0/32"),
+        *(document("Switch", leaf, role="server-leaf") for leaf in leaves),
+        *(fabric_link(f"spine-{leaf}", f"spine/E1/{i + 1}", f"{leaf}/E1/49") for i, leaf in enumerate(leaves)),
+        *(document("Server", f"h-{leaf}") for leaf in leaves),
+        *(server_link(f"h-{leaf}", f"h-{leaf}/p1", f"{leaf}/E1/1") for leaf in leaves),
+    ]
+    file = tmp_path / "f.yaml"
+    file.write_text(yaml.safe_dump_all(documents))
+    fabric = plan(loads(write(convert([file], name="x"))))
+    assert len({n.loopback for n in fabric.switches}) == 301
+    assert str(fabric.pools.loopbacks) == "172.30.8.0/23"
+
+
 def test_the_command_writes_the_intent_and_says_what_it_left_out(tmp_path):
     out = tmp_path / "My fabric.yaml"
     files = [str(p) for p in SHIPPED]
@@ -264,6 +280,9 @@ def test_the_command_writes_the_intent_and_says_what_it_left_out(tmp_path):
     done = CliRunner().invoke(import_command, [*files, "--name", "lab"])
     assert done.stdout.replace("name: lab", "name: my-fabric") == out.read_text()
     done = CliRunner().invoke(import_command, [str(UNSUPPORTED), "--skip-unsupported", "-o", str(out)])
+    assert str(done.exception) == f"{out}: exists and may have been changed by hand, allowed: a new file, or --force"
+    assert "\nname: my-fabric\n" in out.read_text()
+    done = CliRunner().invoke(import_command, [str(UNSUPPORTED), "--skip-unsupported", "--force", "-o", str(out)])
     said = [line.partition(": ")[0] for line in done.stderr.splitlines()]
     assert said == ["left out"] * 13 + ["noted"] * 5
     done = CliRunner().invoke(import_command, [str(out), "-o", str(out)])

@@ -20,10 +20,15 @@ PathArgument = click.Path(path_type=Path)
 @click.option("-o", "--output", type=PathArgument, help="The intent to write; default: standard output.")
 @click.option("--name", help="Name of the fabric; default: that of the output, or of the first file.")
 @click.option("--skip-unsupported", is_flag=True, help="Leave out, and list, what closet has no counterpart to.")
-def import_command(files: tuple[Path, ...], output: Path | None, name: str | None, skip_unsupported: bool) -> None:
+@click.option("--force", is_flag=True, help="Write the output though it is there, whatever was changed in it.")
+def import_command(
+    files: tuple[Path, ...], output: Path | None, name: str | None, skip_unsupported: bool, force: bool
+) -> None:
     """Make an intent of Hedgehog's wiring diagram and VPCs: YAML FILES of its API objects."""
     if output is not None and output.resolve() in {f.resolve() for f in files}:
         raise UsageError(f"{output}: is one of the files to read, allowed: another file")
+    if output is not None and output.exists() and not force:
+        raise UsageError(f"{output}: exists and may have been changed by hand, allowed: a new file, or --force")
     made = convert(files, name=name or _name(output or files[0]), skip=skip_unsupported)
     text = write(made)
     fabric = plan(loads(text, str(output or "the intent")))  # an intent that does not plan is none

@@ -136,9 +136,10 @@ def _number(diagram: Diagram, made: Imported) -> None:
             given[obj.name] = loopback.ip
     if not given:
         return
-    made.loopbacks = _around(list(given.values()))
+    made.loopbacks = _around(list(given.values()), len(made.numbers))
     made.pools = _pools_beside(made.loopbacks)
-    free = (a for a in made.loopbacks.hosts() if a not in set(given.values()))
+    taken = set(given.values())
+    free = (a for a in made.loopbacks.hosts() if a not in taken)
     for name, words in made.numbers.items():
         if name not in given:
             given[name] = next(free)
@@ -146,10 +147,11 @@ def _number(diagram: Diagram, made: Imported) -> None:
         words["loopback"] = str(given[name])
 
 
-def _around(addresses: list[IPv4Address]) -> IPv4Network:
-    """The smallest network that holds all addresses and has some to spare."""
+def _around(addresses: list[IPv4Address], count: int) -> IPv4Network:
+    """The smallest network, of a /24 or more, that holds all addresses and has room for so many, these among them."""
     net = IPv4Network((addresses[0], 24), strict=False)
-    while not all(a in net for a in addresses):
+    # Two may be its first and its last address, and be given all the same.
+    while net.num_addresses - 2 < count or not all(a in net for a in addresses):
         net = net.supernet()
     return net
 

@@ -19,7 +19,6 @@ def write(made: Imported) -> str:
 
 
 def _head(made: Imported) -> Iterator[str]:
-    yield "# yaml-language-server: $schema=intent.schema.json"
     yield f"# Imported by `closet import` from {', '.join(map(_plain, made.sources))}."
     yield "# Every host speaks BGP: it announces a VIP over all its links and an address a NIC, out of its subnet."
     for title, lines in (("Left out", made.left.skipped), ("Noted", made.left.notes)):

@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from closet.check import CHECKS, Check, NodeCheck, ProbeCheck
+from closet.check.registry import NothingHere
 from closet.errors import ProbeError, UsageError
 from closet.plan import Fabric
 from closet.records import Finding
@@ -145,14 +146,16 @@ def _judge_nodes(
     def look(name: str) -> object:
         try:
             return check.observe(nodes[name], fabric)
-        except (ProbeError, OSError) as e:
+        except (ProbeError, OSError, NothingHere) as e:
             return e
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         observed = dict(zip(expected, pool.map(look, expected), strict=True))
     for name, want in expected.items():
-        result.claims += check.count(want)
         got = observed[name]
+        if isinstance(got, NothingHere):
+            continue
+        result.claims += check.count(want)
         if isinstance(got, ProbeError | OSError):
             result.findings.append(Finding(name, check.name, "an answer", str(got).removeprefix(f"{name}: ")))
         else:

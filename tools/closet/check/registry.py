@@ -15,13 +15,17 @@ O = TypeVar("O")  # noqa: E741  expected and observed
 K = TypeVar("K")
 
 
+class NothingHere(Exception):
+    """A node has nothing of what a check claims, as the plan allows: no claim of it is counted."""
+
+
 @dataclass(frozen=True, slots=True)
 class NodeCheck(Generic[E, O]):
     """A claim about every node by itself.
 
     Attributes:
         claim: what is true if there is no finding.
-        observe: looks at one live node.
+        observe: looks at one live node; raises `NothingHere` where there is nothing to look at.
         expect: the plan → node → what must be seen there.
         judge: (node, expected, observed) → findings. Pure.
         count: how many single claims an expectation holds.
@@ -58,7 +62,7 @@ class ProbeCheck(Generic[E, O]):
 Check = NodeCheck[Any, Any] | ProbeCheck[Any, Any]
 
 CHECKS: dict[str, Check] = {}
-"""All registered checks by name, in the order they had better run."""
+"""All registered checks by name, from cause to effect."""
 
 
 def _size(expected: Any) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
-from closet.check.registry import node_check
+from closet.check.registry import NothingHere, node_check
 from closet.observe.rdma import FAULTS, devices
 from closet.plan import Fabric
 from closet.records import Finding, RdmaDevice
@@ -25,9 +25,11 @@ def _nics(fabric: Fabric) -> dict[str, Nics]:
     return {h.name: {p.name: (p.rail, next(m for m in MTUS if m <= p.mtu - HEADERS)) for p in h.ports} for h in hosts}
 
 
-def _look(node: LiveNode, fabric: Fabric) -> dict[str, RdmaDevice] | None:
-    """None where the host was given the userspace endpoint, as `rdma: auto` allows."""
-    return None if node.rdma == "endpoint" else devices(node, fabric)
+def _look(node: LiveNode, fabric: Fabric) -> dict[str, RdmaDevice]:
+    """Its devices; a host that was given the userspace endpoint, as `rdma: auto` allows, has none."""
+    if node.rdma == "endpoint":
+        raise NothingHere
+    return devices(node, fabric)
 
 
 @node_check(
@@ -35,10 +37,10 @@ def _look(node: LiveNode, fabric: Fabric) -> dict[str, RdmaDevice] | None:
     observe=_look,
     expect=_nics,
 )
-def verbs(device: str, expected: Nics, observed: dict[str, RdmaDevice] | None) -> Iterator[Finding]:
+def verbs(device: str, expected: Nics, observed: dict[str, RdmaDevice]) -> Iterator[Finding]:
     """A device that is not there, not as planned, or whose counters say that packets were lost."""
-    for port, (address, mtu) in expected.items() if observed is not None else ():
-        found = (observed or {}).get(port)
+    for port, (address, mtu) in expected.items():
+        found = observed.get(port)
         if found is None:
             yield Finding(device, f"RDMA on {port}", "a device", "none")
             continue

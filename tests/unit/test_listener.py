@@ -14,16 +14,16 @@ from scapy.packet import Raw
 
 from closet.errors import ProbeError
 from closet.records import Endpoint
-from closet.traffic.flows import ROCE_PORT
+from closet.roce.wire import UDP_PORT
 from closet.traffic.listener import HEADER, Listener, parse
 
 
 @given(data=st.binary(min_size=1, max_size=64), source=st.integers(0, 65535), more=st.binary(max_size=9))
 def test_a_datagram_to_the_port_is_what_it_carries(data, source, more):
     for head in (IP(), IP(options=[IPOption(b"\x01\x01\x01\x00")])):
-        packet = bytes(head / UDP(sport=source, dport=ROCE_PORT) / Raw(data))
+        packet = bytes(head / UDP(sport=source, dport=UDP_PORT) / Raw(data))
         assert parse(packet + more, "10.0.0.1") == (data, ("10.0.0.1", source)), "what follows it is padding"
-        other = bytes(head / UDP(sport=source, dport=ROCE_PORT - 1) / Raw(data))
+        other = bytes(head / UDP(sport=source, dport=UDP_PORT - 1) / Raw(data))
         assert parse(other, "10.0.0.1") == (b"", ("10.0.0.1", source))
 
 
@@ -47,7 +47,7 @@ HERE = Endpoint("h1", IPv4Address("127.0.0.1"))
 
 
 def test_it_is_an_ordinary_socket_where_the_port_is_free(monkeypatch):
-    monkeypatch.setattr("closet.traffic.listener.ROCE_PORT", 0)
+    monkeypatch.setattr("closet.traffic.listener.UDP_PORT", 0)
     node = Node()
     listener = Listener(node, HERE)
     with pytest.raises(BlockingIOError):
@@ -68,7 +68,7 @@ def test_where_the_port_is_taken_it_makes_headers_itself(monkeypatch):
     node = Node()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
         holder.bind(("127.0.0.1", 0))
-        monkeypatch.setattr("closet.traffic.listener.ROCE_PORT", holder.getsockname()[1])
+        monkeypatch.setattr("closet.traffic.listener.UDP_PORT", holder.getsockname()[1])
         listener = Listener(node, HERE)
         sent = []
         monkeypatch.setattr(listener, "_socket", type("S", (), {"sendto": lambda _, *a: sent.append(a)})())

@@ -15,9 +15,6 @@ from closet.plan import DEFAULT_VRF, Fabric, Node, Port
 from closet.records import Endpoint
 from closet.traffic.wire import Place, far_end
 
-ROCE = 4791
-"""UDP port of RoCEv2 (IBTA annex A17): what hosts of such a fabric send to one another."""
-
 
 def token(*words: object) -> bytes:
     """Eight bytes that occur nowhere else: a packet that carries them is known again wherever it arrives."""

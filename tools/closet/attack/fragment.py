@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
-from closet.attack.attacker import ROCE, Attacker, Neighbourhood, attacker, attackers, token
+from closet.attack.attacker import Attacker, Neighbourhood, attacker, attackers, token
 from closet.attack.doors import EPHEMERAL
 from closet.attack.registry import packets
 from closet.attack.shot import Shot, Twin
 from closet.attack.source import spoofed
 from closet.plan import Fabric, Node
 from closet.records import Endpoint
+from closet.roce.wire import UDP_PORT
 from closet.traffic.wire import Place
 
 Pieces = list[tuple[int, int, bytes]]
@@ -95,7 +96,7 @@ def _frames(
     from scapy.packet import Raw
 
     ip = IP(src=str(src), dst=str(dst), proto=17, id=int.from_bytes(mark[:2]))
-    udp = bytes(IP(src=str(src), dst=str(dst)) / UDP(sport=ROCE, dport=ROCE) / Raw(mark * 5))[20:]
+    udp = bytes(IP(src=str(src), dst=str(dst)) / UDP(sport=UDP_PORT, dport=UDP_PORT) / Raw(mark * 5))[20:]
     return tuple(
         a.frame(IP(src=ip.src, dst=ip.dst, proto=17, id=ip.id, frag=at // 8, flags=more) / Raw(data))
         for at, more, data in cut(udp)

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 from typing import Any
 
-from closet.attack.attacker import ROCE, Attacker, Neighbourhood, attacker, attackers, token
+from closet.attack.attacker import Attacker, Neighbourhood, attacker, attackers, token
 from closet.attack.registry import packets
 from closet.attack.shot import Shot, Twin
 from closet.plan import DEFAULT_VRF, Fabric, Role
 from closet.records import Endpoint
+from closet.roce.wire import UDP_PORT
 from closet.traffic.wire import Place
 
 NOBODY = IPv4Address("198.51.100.7")
@@ -47,7 +48,7 @@ def twin_to(a: Attacker, mate: Endpoint) -> Twin:
 def _udp(address: IPv4Address, target: Endpoint, mark: bytes) -> Any:
     from scapy.layers.inet import IP, UDP
 
-    return IP(src=str(address), dst=str(target.address)) / UDP(sport=ROCE, dport=ROCE) / (mark * 4)
+    return IP(src=str(address), dst=str(target.address)) / UDP(sport=UDP_PORT, dport=UDP_PORT) / (mark * 4)
 
 
 def spoofed(a: Attacker) -> Iterator[tuple[str, IPv4Address]]:
@@ -86,5 +87,5 @@ def ipv6(fabric: Fabric) -> Iterator[Shot]:
             (src, dst) for src in sources for dst in (LEFT_BEHIND, "ff0e::1", str(other.port.link_local))
         ):
             mark = token("ipv6", a, n)
-            packet = IPv6(src=src, dst=dst, hlim=255) / UDP(sport=ROCE, dport=ROCE) / (mark * 4)
+            packet = IPv6(src=src, dst=dst, hlim=255) / UDP(sport=UDP_PORT, dport=UDP_PORT) / (mark * 4)
             yield Shot(f"{a}: IPv6 UDP from {src} to {dst}", a.place, (a.frame(packet),), (mark,), a.beyond())

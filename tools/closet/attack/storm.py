@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from closet.attack.attacker import ROCE, Attacker, attackers, token
+from closet.attack.attacker import Attacker, attackers, token
 from closet.attack.registry import packets
 from closet.attack.shot import Shot
 from closet.plan import Fabric
+from closet.roce.wire import UDP_PORT
 
 FRAMES = 200
 """Of each kind."""
@@ -35,7 +36,7 @@ def _kinds(a: Attacker) -> dict[str, tuple[str, Any]]:
     from scapy.layers.inet6 import IPv6
     from scapy.layers.l2 import ARP, LLC, STP
 
-    udp = UDP(sport=ROCE, dport=ROCE)
+    udp = UDP(sport=UDP_PORT, dport=UDP_PORT)
     four, six = str(a.address), str(a.port.link_local)
     return {
         "IPv4 broadcast": ("ff:ff:ff:ff:ff:ff", IP(src=four, dst="255.255.255.255") / udp),

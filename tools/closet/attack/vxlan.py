@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
-from closet.attack.attacker import ROCE, Attacker, attacker, attackers, token
+from closet.attack.attacker import Attacker, attacker, attackers, token
 from closet.attack.registry import packets
 from closet.attack.shot import Shot, Twin
 from closet.expect.reach import allowed
 from closet.plan import Fabric, Role, Tenant
+from closet.roce.wire import UDP_PORT
 from closet.traffic.wire import Place, far_end
 
 VXLAN = 4789
@@ -60,7 +61,7 @@ def forged(a: Attacker, victim: Attacker, tenant: Tenant, src: IPv4Address, mark
     inner = (
         Ether(src=a.leaf.router_mac, dst=victim.leaf.router_mac)
         / IP(src=str(_inside(victim, tenant)), dst=str(victim.address))
-        / UDP(sport=ROCE, dport=ROCE)
+        / UDP(sport=UDP_PORT, dport=UDP_PORT)
         / (mark * 4)
     )
     outer = IP(src=str(src), dst=str(victim.leaf.loopback)) / UDP(sport=0xC105, dport=VXLAN, chksum=0)

@@ -9,14 +9,11 @@ from typing import Any
 from closet.errors import ProbeError
 from closet.plan import DEFAULT_VRF, Fabric, Node
 from closet.records import Endpoint
+from closet.roce.wire import UDP_PORT
 from closet.runtime.node import LiveNode
 
 MOST_HOPS = 16
 """Longer than any way through a planned fabric: a loop."""
-
-
-ROCE = "4791"
-"""UDP port of RoCEv2 (IBTA annex A17)."""
 
 
 def last_hop(fabric: Fabric, nodes: Mapping[str, LiveNode], source: Endpoint, target: Endpoint) -> str:
@@ -38,7 +35,7 @@ def way(
     Raises:
         ProbeError: a node is gone.
     """
-    passed, _ = _walk(fabric, nodes, source, target, ("ipproto", "udp", "sport", str(sport), "dport", ROCE))
+    passed, _ = _walk(fabric, nodes, source, target, ("ipproto", "udp", "sport", str(sport), "dport", str(UDP_PORT)))
     return tuple(name for name in passed if not fabric[name].is_host)
 
 

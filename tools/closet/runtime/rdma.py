@@ -11,11 +11,9 @@ from pathlib import Path
 
 from closet.errors import EnvironmentFault
 from closet.plan import Fabric
+from closet.roce.wire import UDP_PORT
 from closet.runtime import microvm, netns
 from closet.runtime.node import LiveNode
-
-ROCE_PORT = 4791
-"""UDP port of RoCEv2 (IBTA annex A17)."""
 
 
 class Backend(StrEnum):
@@ -117,4 +115,4 @@ def _probe() -> str | None:
         run("rdma", "link", "delete", "closet-probe")
     except FileNotFoundError as e:
         return f"{e.filename} is not installed"
-    return None if f":{ROCE_PORT:04X} " in table else "its socket is in the initial namespace: Linux before 7.1"
+    return None if f":{UDP_PORT:04X} " in table else "its socket is in the initial namespace: Linux before 7.1"

@@ -12,10 +12,9 @@ from closet.observe.kernel import sent_bytes
 from closet.plan import DEFAULT_VRF, Fabric
 from closet.plan.fabric import VXLAN_OVERHEAD
 from closet.records import Endpoint, Fan, Round, Stream
+from closet.roce.wire import UDP_PORT
 from closet.runtime.node import LiveNode
 
-ROCE_PORT = 4791
-"""UDP destination port of RoCEv2 (IBTA annex A17): source ports are what tells its flows apart."""
 FIRST_SOURCE_PORT = 0xC000
 """Where RoCEv2 source ports begin (Linux include/rdma/ib_verbs.h: IB_ROCE_UDP_ENCAP_VALID_PORT_MIN)."""
 BATCH = 128
@@ -53,7 +52,7 @@ def send(node: LiveNode, stream: Stream) -> None:
     Raises:
         ProbeError: a packet could not be sent.
     """
-    address, to = str(stream.source.address), (str(stream.target.address), ROCE_PORT)
+    address, to = str(stream.source.address), (str(stream.target.address), UDP_PORT)
     for first in range(0, stream.flows, BATCH):
         count = min(BATCH, stream.flows - first)
         try:
@@ -67,9 +66,9 @@ def _sink(node: LiveNode, target: Endpoint) -> socket.socket:
     s = node.socket(socket.AF_INET, socket.SOCK_DGRAM)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        s.bind((str(target.address), ROCE_PORT))
+        s.bind((str(target.address), UDP_PORT))
     except OSError as e:
         if e.errno != errno.EADDRINUSE:  # else Soft-RoCE has the port, and takes them as well
             s.close()
-            raise ProbeError(f"{target}: UDP {ROCE_PORT}: {e.strerror}") from None
+            raise ProbeError(f"{target}: UDP {UDP_PORT}: {e.strerror}") from None
     return s

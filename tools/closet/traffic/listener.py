@@ -8,8 +8,8 @@ import struct
 
 from closet.errors import ProbeError
 from closet.records import Endpoint
+from closet.roce.wire import UDP_PORT
 from closet.runtime.node import LiveNode
-from closet.traffic.flows import ROCE_PORT
 
 HEADER = struct.Struct("!HHHH")
 """Of UDP (RFC 768): source port, destination port, length, and no checksum."""
@@ -49,14 +49,14 @@ class Listener:
         self._raw = False
         try:
             try:
-                self._socket = bound(node, endpoint, socket.SOCK_DGRAM, ROCE_PORT)
+                self._socket = bound(node, endpoint, socket.SOCK_DGRAM, UDP_PORT)
             except OSError as e:
                 if e.errno != errno.EADDRINUSE:
                     raise
                 self._raw = True
                 self._socket = bound(node, endpoint, socket.SOCK_RAW, 0, socket.IPPROTO_UDP)
         except OSError as e:
-            raise ProbeError(f"{endpoint}: {endpoint.address} port {ROCE_PORT}: {e.strerror}") from None
+            raise ProbeError(f"{endpoint}: {endpoint.address} port {UDP_PORT}: {e.strerror}") from None
 
     def fileno(self) -> int:
         """For selectors."""
@@ -78,7 +78,7 @@ class Listener:
             OSError: the kernel would not.
         """
         if self._raw:
-            self._socket.sendto(HEADER.pack(ROCE_PORT, to[1], HEADER.size + len(data), 0) + data, (to[0], 0))
+            self._socket.sendto(HEADER.pack(UDP_PORT, to[1], HEADER.size + len(data), 0) + data, (to[0], 0))
         else:
             self._socket.sendto(data, to)
 
@@ -94,4 +94,4 @@ def parse(packet: bytes, sender: str) -> tuple[bytes, tuple[str, int]]:
         return b"", (sender, 0)
     source, target, length, _ = HEADER.unpack_from(packet, start)
     data = packet[start + HEADER.size : start + length]
-    return (data if target == ROCE_PORT else b""), (sender, source)
+    return (data if target == UDP_PORT else b""), (sender, source)

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 
 from closet.observe.marks import TABLE, counter, spaces
 from closet.plan import Fabric, Node
+from closet.roce.wire import UDP_PORT
 from closet.runtime.node import LiveNode
 
 
@@ -47,7 +48,7 @@ def ruleset(fabric: Fabric, switch: Node, rate: float, between: float, burst: in
         mark = f" ip ecn set ce counter name {marked}" if marks else ""
         most = rate if fabric[port.peer].is_host else between
         rules.append(
-            f'oifname "{port.name}" udp dport {{ 4789, 4791 }} ip ecn != not-ect '
+            f'oifname "{port.name}" udp dport {{ 4789, {UDP_PORT} }} ip ecn != not-ect '
             f"limit rate over {round(most / 8)} bytes/second burst {burst} bytes counter name {beyond}{mark}"
         )
     chain = "\n".join(["type filter hook forward priority 10;", *rules])

@@ -14,8 +14,8 @@ from functools import partial
 
 from closet.errors import ProbeError
 from closet.records import Endpoint
+from closet.roce.wire import UDP_PORT
 from closet.runtime.node import LiveNode
-from closet.traffic.flows import ROCE_PORT
 from closet.traffic.listener import Listener, bound
 
 NUMBERS = struct.Struct("!4sII")
@@ -82,7 +82,7 @@ class Udp:
 
     def _send(self, i: int, j: int) -> None:
         try:
-            self._ask[i].sendto(NUMBERS.pack(ASK, i, j), (str(self._endpoints[j].address), ROCE_PORT))
+            self._ask[i].sendto(NUMBERS.pack(ASK, i, j), (str(self._endpoints[j].address), UDP_PORT))
         except OSError as e:
             if e.errno not in NO_WAY:
                 raise ProbeError(f"{self._endpoints[i]}: UDP to {self._endpoints[j]}: {e.strerror}") from None
@@ -136,7 +136,7 @@ class Tcp:
         self._found: dict[tuple[int, int], str] = {}
         self._flying: dict[int, _Asking] = {}
         self._busy = [0] * len(endpoints)
-        self._listeners = [_bound(nodes[e.host], e, socket.SOCK_STREAM, ROCE_PORT) for e in endpoints]
+        self._listeners = [_bound(nodes[e.host], e, socket.SOCK_STREAM, UDP_PORT) for e in endpoints]
         for s in self._listeners:
             s.listen(1024)
 
@@ -185,7 +185,7 @@ class Tcp:
     def _connect(self, selector: selectors.BaseSelector, pair: tuple[int, int]) -> None:
         i, j = pair
         s = _bound(self._nodes[self._endpoints[i].host], self._endpoints[i], socket.SOCK_STREAM, 0)
-        error = s.connect_ex((str(self._endpoints[j].address), ROCE_PORT))
+        error = s.connect_ex((str(self._endpoints[j].address), UDP_PORT))
         asking = _Asking(s, pair)
         self._flying[s.fileno()] = asking
         selector.register(s, selectors.EVENT_READ | selectors.EVENT_WRITE, asking)

@@ -12,6 +12,7 @@ KEYS = (
     "pools, tenants, peerings, nodes"
 )
 NAME = "^[a-z][a-z0-9-]*$"
+UNICAST = "allowed: addresses of hosts, and so nothing of 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/3"
 QUOTE = "text (quote a number, date, true or false)"
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{here}: &{here} [{','.join([f'*{before}'] * 10)}]\n" for before, here in zip("abcdefgh", "bcdefghi", strict=True)
@@ -126,6 +127,22 @@ WORDS = {
         "name: x\nnodes: {leaf1: {loopback: 10.0.0}}\n",
         "f:2: nodes.leaf1.loopback: '10.0.0' given, allowed: an IPv4 address",
     ),
+    "a pool of this machine": (
+        "name: x\npools: {hosts: 127.0.0.0/8}\n",
+        f"f:2: pools.hosts: 127.0.0.0/8 given, {UNICAST}",
+    ),
+    "a pool of groups": (
+        "name: x\npools: {loopbacks: 192.0.0.0/2}\n",
+        f"f:2: pools.loopbacks: 192.0.0.0/2 given, {UNICAST}",
+    ),
+    "a prefix of groups": (
+        "name: x\ntenants:\n  red:\n    hosts: [h1-1]\n    prefix: 239.1.0.0/24\n",
+        f"f:5: tenants.red.prefix: 239.1.0.0/24 given, {UNICAST}",
+    ),
+    "a subnet of nowhere": (
+        "name: x\ntenants: {red: {subnets: {a: {hosts: [h1-1], prefix: 0.0.0.0/24}}}}\n",
+        f"f:2: tenants.red.subnets.a.prefix: 0.0.0.0/24 given, {UNICAST}",
+    ),
     "a network with host bits": (
         "name: x\npools: {hosts: 10.0.0.1/8}\n",
         "f:2: pools.hosts: '10.0.0.1/8' given, allowed: an IPv4 network, with no bits set beyond its length",
@@ -151,6 +168,23 @@ WORDS = {
         f"f:2: nodes.leaf1.name: '{'a' * 33}' given, allowed: at most 32 characters",
     ),
 }
+
+BASE_8, BASE_60 = (
+    f"given, which is in base {base} to YAML, allowed: text in quotes, or a number without : and leading 0"
+    for base in (8, 60)
+)
+TRAPS = {
+    "a leading zero": ("name: x\nleaves: 010\n", f"f:2: leaves: 010 {BASE_8}"),
+    "two zeros and a sign": ("name: x\nleaves: +0_0\n", f"f:2: leaves: +0_0 {BASE_8}"),
+    "an AS number in two parts": ("name: x\nbgp: {asns: {leaves: 1:30}}\n", f"f:2: bgp.asns.leaves: 1:30 {BASE_60}"),
+    "a route target without quotes": (
+        "name: x\ntenants:\n  red: {hosts: [h1-1], route_target: 65000:10}\n",
+        f"f:3: tenants.red.route_target: 65000:10 {BASE_60}",
+    ),
+    "a host without quotes": ("name: x\nwiring: {links: [[1:2, a]]}\n", f"f:2: wiring.links[0][0]: 1:2 {BASE_60}"),
+    "a nine is no octal": ("name: x\nleaves: 09\n", "f:2: leaves: '09' given, allowed: a whole number"),
+}
+"""What YAML 1.1 takes for another number."""
 
 WIRING = "wiring: {leaves: [a], hosts: [b], links: [[a, b]]}"
 
@@ -195,6 +229,10 @@ RULES = {
         f"hosts: {{routes: default}}\n{WIRING}",
         "hosts.routes: default comes from the spines, got none in wiring (allowed: aggregates)",
     ),
+    "a hyperscaler's cables": (
+        "leaves: 4096\nspines: 256\nlinks: {parallel: 16}\nhosts: {per_leaf: 1}",
+        "at most 500000 cables, got 16781312",
+    ),
     "a data centre": ("leaves: 4096\nhosts: {per_leaf: 10}", "at most 20000 nodes, got 45058"),
 }
 
@@ -225,6 +263,7 @@ INNER_RULES = {
 CASES = (
     NOT_YAML
     | WORDS
+    | TRAPS
     | {name: (f"name: x\n{text}\n", f"f:1: top level: {why}") for name, (text, why) in RULES.items()}
     | {name: (f"name: x\nleaves: 2\n{text}\n", f"f:3: {why}") for name, (text, why) in INNER_RULES.items()}
 )

@@ -99,6 +99,10 @@ CASES = {
         "leaves: 2\nnodes: {h1-2: {loopback: 10.0.0.129}}",
         "nodes.h1-2.loopback: 10.0.0.129 is also of h1-1, allowed: an address no other node has",
     ),
+    "a VIP that is a NIC's of its own": (
+        "leaves: 2\nnodes: {h1-1: {loopback: 10.0.0.129}}",
+        "nodes.h1-1.loopback: 10.0.0.129 is also of a NIC of its own, allowed: an address no NIC has",
+    ),
     "a switch out of its pool": (
         "leaves: 2\nnodes: {leaf2: {loopback: 192.0.2.1}}",
         "nodes.leaf2.loopback: 192.0.2.1 is outside pools.loopbacks 10.255.0.0/16, allowed: an address in it",

@@ -9,10 +9,12 @@ from pydantic import Field, StringConstraints, model_validator
 
 from closet.intent.tenants import Peering, Tenant, VrfName
 from closet.intent.wiring import Wiring
-from closet.intent.words import Asn, Bool, Count, Int, Name, Rdma, Words
+from closet.intent.words import Asn, Bool, Count, Int, Name, Network, Rdma, Words
 
 MAX_NODES = 20_000
 """Switches and hosts of one fabric."""
+MAX_CABLES = 500_000
+"""Cables of one fabric: what a plan of them costs in time and memory."""
 
 COUNTS = ("pods", "superspines", "planes", "spines", "leaves", "groups", "rails")
 """The words that say how many there are of what; `wiring` goes without them."""
@@ -136,13 +138,13 @@ class Ecmp(Words):
 class Pools(Words):
     """IPv4 pools; none may overlap another."""
 
-    loopbacks: IPv4Network = IPv4Network("10.255.0.0/16")
+    loopbacks: Network = IPv4Network("10.255.0.0/16")
     """One /32 a switch: router id and VTEP address."""
-    links: IPv4Network = IPv4Network("10.254.0.0/16")
+    links: Network = IPv4Network("10.254.0.0/16")
     """One /31 a link, when links are numbered."""
-    hosts: IPv4Network = IPv4Network("10.0.0.0/9")
+    hosts: Network = IPv4Network("10.0.0.0/9")
     """One block a leaf: the /32s of its hosts, summarised towards the spines."""
-    vips: IPv4Network = IPv4Network("10.192.0.0/12")
+    vips: Network = IPv4Network("10.192.0.0/12")
     """VIPs of hosts on several leaves, which no single leaf can summarise."""
     leaf_prefix: Annotated[Int, Field(ge=8, le=30)] = 24
     """Prefix length of a leaf's block out of `hosts`; half of it for VIPs, half for NICs."""
@@ -232,11 +234,24 @@ class Intent(Words):
             hosts = (self.groups or 1) * (self.hosts.per_group or 0)
         return self.superspines + self.pods * (self.spines + leaves), self.pods * hosts
 
+    def cable_count(self) -> int:
+        """Cables this intent asks for, before anything is planned."""
+        if self.wiring is not None:
+            return len(self.wiring.links)
+        leaves = self.leaves or (self.groups or 1) * (self.rails or 1)
+        above = self.superspines // max(self.spines, 1) if self.planes else self.superspines
+        nics = self.hosts.nics or self.rails or (2 if self.hosts.per_pair else 1)
+        return self.pods * self.spines * (leaves + above) * self.links.parallel + self.node_count()[1] * nics
+
 
 def _shape_errors(i: Intent) -> list[tuple[bool, str]]:
     """The rules that tie several words together, each with the sentence that says so."""
-    most = (sum(i.node_count()) > MAX_NODES, f"at most {MAX_NODES} nodes, got {sum(i.node_count())}")
-    return [*(_count_errors(i) if i.wiring is None else _wiring_errors(i)), most]
+    nodes, cables = sum(i.node_count()), i.cable_count()
+    return [
+        *(_count_errors(i) if i.wiring is None else _wiring_errors(i)),
+        (nodes > MAX_NODES, f"at most {MAX_NODES} nodes, got {nodes}"),
+        (cables > MAX_CABLES, f"at most {MAX_CABLES} cables, got {cables}"),
+    ]
 
 
 def _wiring_errors(i: Intent) -> list[tuple[bool, str]]:

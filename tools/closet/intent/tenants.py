@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from closet.intent.words import IFNAMSIZ, Bool, Int, Name, Words
+from closet.intent.words import IFNAMSIZ, Bool, Int, Name, Network, Words
 
 VrfName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=IFNAMSIZ)]
 """A tenant's name is that of its VRF, which is a Linux interface (or namespace)."""
@@ -27,7 +27,7 @@ class Subnet(Words):
 
     hosts: Members
     """Who is in it: names or patterns of hosts with all their NICs, or of single NICs (`h1-1:eth2`)."""
-    prefix: IPv4Network | None = None
+    prefix: Network | None = None
     """Where the addresses of its hosts come from; another tenant may use the same. Default: they keep those of
     their leaf's block."""
     isolated: Bool | None = None
@@ -42,7 +42,7 @@ class Tenant(Words):
     hosts: Members = ()
     """Who is in it, where it has no `subnets`: names or patterns of hosts with all their NICs, or of single NICs
     (`h1-1:eth2`, `g2-*:eth[12]`)."""
-    prefix: IPv4Network | None = None
+    prefix: Network | None = None
     """Where their addresses come from; another tenant may use the same. Default: those of their leaf's block."""
     subnets: dict[Name, Subnet] = Field(default_factory=dict)
     """Instead of `hosts` and `prefix`: several sets of hosts."""

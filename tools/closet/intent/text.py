@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ MAX_DEPTH = 64
 WORD_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 """What a key may be: text, or the `<<` that merges a mapping."""
 NUMBER_TAG = "tag:yaml.org,2002:int"
+OTHER_BASE = re.compile(r"[-+]?0[0-9_]+|.*:.*")
+"""A number that YAML 1.1 reads in base 8 (`010`) or 60 (`65000:10`), and nobody means so."""
 
 Place = tuple[str | int, ...]
 """The keys and positions that lead to a value: `("links", 0)`."""
@@ -84,7 +87,7 @@ def _documents(text: str, source: str, most: int, *, several: bool) -> list[Docu
         raise _not_yaml(source, e) from None
     roots = [root for root in composed if root is not None]
     found: list[Lines] = [{} for _ in roots]
-    walk = _Walk(source, most, (*WORD_TAGS, NUMBER_TAG) if several else WORD_TAGS)
+    walk = _Walk(source, most, (*WORD_TAGS, NUMBER_TAG) if several else WORD_TAGS, as_meant=not several)
     for root, lines in zip(roots, found, strict=True):
         walk.visit(root, (), root.start_mark.line + 1, lines, frozenset())
     try:
@@ -138,11 +141,15 @@ def _check_depth(text: str, source: str) -> None:
 
 @dataclass(slots=True)
 class _Walk:
-    """Notes the line of every place; refuses a value inside itself, too many aliases and a key given twice."""
+    """Notes the line of every place; refuses a value inside itself, too many aliases and a key given twice.
+
+    With `as_meant`, also a number in a base that its writer did not mean.
+    """
 
     source: str
     most: int
     key_tags: tuple[str, ...]
+    as_meant: bool
     seen: int = 0
 
     def visit(self, node: yaml.Node, at: Place, line: int, lines: Lines, above: frozenset[int]) -> None:
@@ -153,6 +160,9 @@ class _Walk:
             raise self._wrong(line, at, "refers to itself, allowed: values that end")
         if self.seen > self.most or len(above) > MAX_DEPTH:
             raise self._wrong(line, at, f"too large or too deep, allowed: {self.most} values, {MAX_DEPTH} deep")
+        if self.as_meant and node.tag == NUMBER_TAG and OTHER_BASE.fullmatch(str(node.value)):
+            why = f"{short(node.value)} given, which is in base {60 if ':' in node.value else 8} to YAML"
+            raise self._wrong(line, at, f"{why}, allowed: text in quotes, or a number without : and leading 0")
         inside = above | {id(node)}
         if isinstance(node, yaml.SequenceNode):
             for i, item in enumerate(node.value):

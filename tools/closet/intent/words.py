@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StringConstraints
 
 IFNAMSIZ = 15
 """Longest name of a Linux network interface (include/uapi/linux/if.h: IFNAMSIZ - 1)."""
@@ -26,6 +27,21 @@ Asn = Annotated[Int, Field(ge=1, le=4294967294)]
 
 Rdma = Literal["none", "auto", "verbs", "endpoint"]
 """What speaks RDMA on a host: the kernel (Soft-RoCE), closet's endpoint in userspace, or what works of these."""
+
+
+NO_HOSTS = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3")))
+"""What no host has an address of: zebra installs no such routes (FRR lib/prefix.h: `ipv4_martian`; RFC 6890)."""
+
+
+def _of_hosts(network: IPv4Network) -> IPv4Network:
+    if any(network.overlaps(n) for n in NO_HOSTS):
+        msg = f"{network} given, allowed: addresses of hosts, and so nothing of {', '.join(map(str, NO_HOSTS))}"
+        raise ValueError(msg)
+    return network
+
+
+Network = Annotated[IPv4Network, AfterValidator(_of_hosts)]
+"""An IPv4 network that hosts and switches can have addresses of."""
 
 
 class Words(BaseModel):

@@ -75,6 +75,11 @@ def _check_unique(intent: Intent, fabric: Fabric) -> None:
                     f"{intent.name}: nodes.{node.name}.loopback: {address} is also of {other}, "
                     f"allowed: an address no other node has"
                 )
+        if node.loopback in node.addresses[1:]:
+            raise IntentError(
+                f"{intent.name}: nodes.{node.name}.loopback: {node.loopback} is also of a NIC of its own, "
+                f"allowed: an address no NIC has"
+            )
         shared = f"{node.role}s" in intent.bgp.asns.shared
         owner = f"the {node.role}s of pod {node.pod}" if shared and node.role is not Role.HOST else "the hosts"
         owner = owner if shared else node.name

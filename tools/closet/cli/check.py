@@ -14,6 +14,7 @@ import click
 from closet.cli.options import Destination
 from closet.cli.show import Spinner, as_json, table
 from closet.cli.up import findings_lines, verdict
+from closet.errors import UsageError
 
 
 @click.command()
@@ -39,6 +40,9 @@ def check(
     from closet.report.results import as_data, junit_xml
     from closet.suite import run, select
 
+    if list_ and json_:
+        as_json([{"check": c.name, "claim": c.claim} for c in CHECKS.values()])
+        return
     if list_:
         table(("check", "claim"), ((c.name, c.claim) for c in CHECKS.values()))
         return
@@ -82,6 +86,8 @@ def test(lab: str | None, intent: Path | None, runtime: str, own_labs: bool, pyt
     from closet.paths import conformance
     from closet.takedown import find
 
+    if len(given := [word for word, on in (("--lab", lab), ("--intent", intent), ("--own-labs", own_labs)) if on]) > 1:
+        raise UsageError(f"{' and '.join(given)} given, allowed: one of them")
     if own_labs:
         chosen = ["-m", "own_labs"]
     else:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Address
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, infer
 
 from closet.attack import ATTACKS, announce, select
@@ -15,10 +17,12 @@ from closet.attack.fragment import TRICKS
 from closet.attack.registry import NOTHING, judge
 from closet.attack.shot import Look, Missing, Shot, Twin, achieved
 from closet.attack.source import spoofed
+from closet.cli.group import cli
 from closet.errors import UsageError
 from closet.intent import load
 from closet.plan import Fabric, plan
 from closet.records import Finding
+from closet.suite import Result
 from closet.traffic.wire import Place, far_end
 
 ROOT = Path(__file__).parents[2]
@@ -224,3 +228,20 @@ def test_every_attack_is_on_the_page_with_a_mutation_that_exists():
         assert cells[2] == ATTACKS[name].check.claim
         assert set(re.findall(r"`(\w+)`", cells[4])) <= known
         assert re.findall(r"`(\w+)`", cells[4])
+
+
+def test_an_attack_with_nothing_to_try_did_not_fail(monkeypatch, tenants):
+    went = [Result("storm", "it ends", 0), Result("ttl", "it ends", 3, error="unseen"), Result("doors", "it ends", 3)]
+    lab = SimpleNamespace(name="t", fabric=tenants, nodes={})
+    monkeypatch.setattr("closet.lab.open_lab", lambda _: lab)
+    monkeypatch.setattr("closet.attack.select", lambda _: [ATTACKS["storm"]] * 3)
+    monkeypatch.setattr("closet.suite.run_one", lambda *_: went.pop(0))
+    done = CliRunner().invoke(cli, ["attack"])
+    rows = [line.split() for line in done.output.splitlines()]
+    assert [(row[0], row[1]) for row in rows if row[-2:] == ["it", "ends"] and len(row) > 4] == [
+        ("-", "storm"),
+        ("?", "ttl"),
+        ("✓", "doors"),
+    ]
+    assert "? ttl: it ends" in done.output
+    assert done.exit_code == 1

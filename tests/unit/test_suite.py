@@ -8,6 +8,7 @@ from threading import Barrier
 import pytest
 
 from closet.check import CHECKS, NodeCheck, ProbeCheck
+from closet.cli.up import findings_lines
 from closet.errors import ProbeError, UsageError
 from closet.intent import loads
 from closet.plan import plan
@@ -164,3 +165,17 @@ def test_a_result_passes_only_without_findings_and_without_an_error():
         Result("c", "claim", 1, error="could not look"),
     ]
     assert [(r.passed, r.mark) for r in went] == [(True, "-"), (True, "✓"), (False, "✗"), (False, "?")]
+
+
+def test_what_could_not_be_judged_is_no_finding_in_what_is_said_either():
+    results = [
+        Result("fib", "routes are planned", 1, [Finding("leaf1", "x", "y", "z")]),
+        Result("reach", "hosts meet", 1, error="cannot send"),
+        Result("rib", "routes are there", 1),
+    ]
+    assert findings_lines(results) == [
+        "✗ fib: routes are planned",
+        "    leaf1  x  expected y, observed z",
+        "? reach: hosts meet",
+        "    could not be judged: cannot send",
+    ]

@@ -31,6 +31,9 @@ def attack_command(
     from closet.report.results import as_data, junit_xml
     from closet.suite import run_one
 
+    if list_ and json_:
+        as_json([{"attack": a.name, "claim": a.check.claim, "protection": a.protection} for a in ATTACKS.values()])
+        return
     if list_:
         table(("attack", "claim", "protection"), ((a.name, a.check.claim, a.protection) for a in ATTACKS.values()))
         return
@@ -51,7 +54,7 @@ def attack_command(
             ("", "attack", "attempts", "control", "succeeded", "s", "claim"),
             (
                 (
-                    "✓" if r.passed else "✗",
+                    r.mark,
                     r.check,
                     r.claims,
                     "missing" if r.error else "all seen" if r.claims else "nothing to attack",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from closet.plan import DEFAULT_VRF, Fabric, Node, plan
 from closet.plan.tenant import Space
 
 MARK = ".closet-render"
-"""A file that says a folder was written here, and may be written again."""
+"""A file that says a folder was written here and may be written again: it lists what was, a line a file."""
 PathArgument = click.Path(path_type=Path)
 
 
@@ -86,22 +86,41 @@ def render_command(intent: Path, output: Path) -> None:
     fabric = plan(load(intent))
     if output.exists() and (not output.is_dir() or any(output.iterdir())) and not (output / MARK).exists():
         raise UsageError(f"{output}: exists and is not an earlier render, allowed: a new or empty folder")
-    shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True)
-    (output / MARK).touch()
+    _remove_rendered(output)
+    output.mkdir(parents=True, exist_ok=True)
     spinner = Spinner()
-    count = 1
-    for n, (node, files) in enumerate(render(fabric)):
-        if n % 100 == 0:
-            spinner(f"{n} of {len(fabric.nodes)} devices")
-        (output / node.name).mkdir()
-        for name, text in files.items():
-            (output / node.name / name).write_text(text, encoding="utf-8")
+    count = 0
+    with (output / MARK).open("w", encoding="utf-8", buffering=1) as written:
+
+        def put(name: str, text: str) -> None:
+            nonlocal count
+            written.write(f"{name}\n")
+            (output / name).write_text(text, encoding="utf-8")
             count += 1
-    topology = clab_topology(fabric, lab_id=fabric.name, image=image_name(), files={"{node}": "/etc/frr"})
-    (output / f"{fabric.name}.clab.yml").write_text(topology, encoding="utf-8")
+
+        for n, (node, files) in enumerate(render(fabric)):
+            if n % 100 == 0:
+                spinner(f"{n} of {len(fabric.nodes)} devices")
+            (output / node.name).mkdir(exist_ok=True)
+            for name, text in files.items():
+                put(f"{node.name}/{name}", text)
+        topology = clab_topology(fabric, lab_id=fabric.name, image=image_name(), files={"{node}": "/etc/frr"})
+        put(f"{fabric.name}.clab.yml", topology)
     spinner.clear()
     click.echo(f"{output}: {count} files of {len(fabric.nodes)} devices")
+
+
+def _remove_rendered(folder: Path) -> None:
+    """Remove what an earlier render wrote, and nothing that anybody else did."""
+    if not (folder / MARK).exists():
+        return
+    names = [Path(line) for line in (folder / MARK).read_text(encoding="utf-8").splitlines()]
+    inside = [n for n in names if not n.is_absolute() and ".." not in n.parts]
+    for name in inside:
+        (folder / name).unlink(missing_ok=True)
+    for device in {n.parent for n in inside if len(n.parts) > 1}:
+        with suppress(OSError):  # it is gone, or somebody has put something there
+            (folder / device).rmdir()
 
 
 @click.command()

@@ -32,8 +32,12 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, most: in
 
 
 def as_json(data: Any) -> None:
-    """Print data for a program."""
-    click.echo(json.dumps(data, indent=1, default=str))
+    """Print data for a program: sets as sorted lists, addresses and the like as text."""
+    click.echo(json.dumps(data, indent=1, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    return sorted(value) if isinstance(value, set | frozenset) else str(value)
 
 
 def since_start() -> float:

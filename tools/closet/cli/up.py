@@ -84,7 +84,7 @@ def findings_lines(results: list[Result], most: int = 20) -> list[str]:
     for result in results:
         if result.passed:
             continue
-        lines.append(f"✗ {result.check}: {result.claim}")
+        lines.append(f"{result.mark} {result.check}: {result.claim}")
         lines += [f"    {f}" for f in result.findings[:most]]
         if len(result.findings) > most:
             lines.append(f"    ... and {len(result.findings) - most} more")

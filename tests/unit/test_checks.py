@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from closet.check import CHECKS, NodeCheck
+from closet.check import CHECKS, NodeCheck, ProbeCheck
 from closet.expect import (
     expected_fibs,
     expected_hops,
@@ -23,13 +23,16 @@ from closet.expect import (
 from closet.intent import loads
 from closet.observe.frr import config_lines, parse_rib, parse_sessions
 from closet.plan import Fabric, plan
-from closet.records import Endpoint, Fan, Knock, Port, Session
+from closet.records import Endpoint, Fan, Knock, Outcome, Port, Session
 
 SUMMARY = "bgpd: show bgp ipv4 unicast summary json"
 BFD = "bfdd: show bfd peers json"
 RIB = "zebra: show ip route bgp json"
 
 QUICKSTART = plan(loads("name: quickstart\nleaves: 2\n"))
+WITH_TENANTS = plan(
+    loads("name: t\nleaves: 2\nhosts: {per_leaf: 3}\ntenants: {red: {hosts: ['h?-1']}, blue: {hosts: ['h?-2']}}\n")
+)
 
 
 def said(name: str, *args) -> list[str]:
@@ -49,15 +52,30 @@ def sessions(recorded):
     return of
 
 
-@pytest.mark.parametrize("name", list(CHECKS))
+@pytest.mark.parametrize("name", [n for n, c in CHECKS.items() if isinstance(c, NodeCheck)])
 def test_what_is_expected_is_what_nothing_is_said_of(name):
     expected = CHECKS[name].expect(QUICKSTART)
-    if isinstance(CHECKS[name], NodeCheck):
-        switches = {n.name for n in QUICKSTART.switches}
-        where = {"evpn": switches, "vnis": set(), "verbs": set()}
-        assert expected.keys() == where.get(name, QUICKSTART.nodes.keys())
-        assert [f for node, want in expected.items() for f in CHECKS[name].judge(node, want, want)] == []
-        assert all(CHECKS[name].count(want) > 0 for want in expected.values()) or name == "evpn"
+    switches = {n.name for n in QUICKSTART.switches}
+    where = {"evpn": switches, "vnis": set(), "verbs": set()}
+    assert expected.keys() == where.get(name, QUICKSTART.nodes.keys())
+    assert [f for node, want in expected.items() for f in CHECKS[name].judge(node, want, want)] == []
+    assert all(CHECKS[name].count(want) > 0 for want in expected.values()) or name == "evpn"
+
+
+AS_PLANNED = {
+    "matrix": lambda expected: {probe: Outcome(min(may)) for probe, may in expected.items()},
+    "reach": lambda expected: {pair: min(hops, default=None) for pair, hops in expected.items()},
+    "spread": lambda expected: {fan: dict.fromkeys(fan.ports, fan.flows or 64 * len(fan.ports)) for fan in expected},
+    "doors": dict,
+}
+"""What probes see where all is well, by what is expected of them."""
+
+
+@pytest.mark.parametrize("name", [n for n, c in CHECKS.items() if isinstance(c, ProbeCheck)])
+def test_nothing_is_said_of_probes_that_went_as_planned(name):
+    expected = CHECKS[name].expect(WITH_TENANTS)
+    assert CHECKS[name].count(expected) > 0
+    assert said(name, expected, AS_PLANNED[name](expected)) == []
 
 
 def test_daemons():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -142,14 +141,6 @@ def _link(kind: str, **more: int) -> Callable[[], object]:
     return make
 
 
-def _netem() -> None:
-    from pyroute2 import IPRoute
-
-    with IPRoute() as ipr:
-        ipr.link("add", ifname="probe", kind="veth")
-        ipr.tc("add", "netem", index=socket.if_nametoindex("probe"), handle="1:", delay=1000)
-
-
 def _soft_roce() -> None:
     if (why := rdma.soft_roce()) is not None:
         raise EnvironmentFault(why)
@@ -164,7 +155,6 @@ KERNEL: tuple[tuple[str, Callable[[], object], str, str, str, bool], ...] = (
     ("hash seed", _seed, "tiers do not polarise", "tiers choose alike", "Linux 6.11 or newer", True),
     ("VXLAN", _link("vxlan", vxlan_id=1), "EVPN tenants", "no EVPN tenants", "CONFIG_VXLAN", False),
     ("VRF", _link("vrf", vrf_table=10), "VRFs as devices", "VRFs as network namespaces", "CONFIG_NET_VRF", False),
-    ("netem", _netem, "delay and loss by netem", "loss by eBPF only", "CONFIG_NET_SCH_NETEM", False),
     ("Soft-RoCE", _soft_roce, "RDMA in each host", "RDMA hosts are microVMs", "Linux 7.1 or newer, rdma_rxe", False),
 )
 """(name, probe, what follows if it works, if it does not, how to get it, needed)."""

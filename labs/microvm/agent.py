@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import selectors
+import signal
 import socket
 import struct
 import sys
@@ -18,6 +19,8 @@ GO = "/run/closet/go"
 """A named pipe, through which it is told that its microVM is ready: who came before that, waits."""
 AGENT, SSH = 1, 22
 """The ports somebody listens on there."""
+CALLS = "/run/closet/calls"
+"""Where each session has a folder: each command it runs by SSH writes its /proc/PID/stat there, to a file PID."""
 LONGEST = 1 << 18
 """Bytes of a datagram."""
 HOST_KEY = "/run/closet/host_key"
@@ -36,16 +39,22 @@ class Session:
         """What getsockopt(SO_ERROR) told us, and closet has not asked for yet."""
         self.selector = selectors.DefaultSelector()
         self.selector.register(stream, selectors.EVENT_READ, None)
+        self.calls = None
 
     def run(self):
         """Answer questions and report events until the other end is gone."""
-        with contextlib.suppress(EOFError, ConnectionError):
+        try:
             while True:
                 for key, events in self.selector.select():
                     if key.data is None:
                         self.answer()
                     elif key.data in self.sockets:
                         self.event(key.data, events)
+        except (EOFError, ConnectionError):
+            pass
+        finally:
+            if self.calls is not None:
+                end(self.calls)
 
     def answer(self):
         """Answer one question."""
@@ -183,6 +192,13 @@ class Session:
                 s.bind((address, n))
                 s.sendto(payload, target)
 
+    def do_calls(self):
+        """The folder in which commands say that they run: what says so ends with this session."""
+        if self.calls is None:
+            self.calls = os.path.join(CALLS, str(os.getpid()))
+            os.makedirs(self.calls, exist_ok=True)
+        return self.calls
+
     def do_index(self, port):
         """The index of a network interface."""
         return socket.if_nametoindex(port)
@@ -191,6 +207,27 @@ class Session:
         """The content of a file."""
         with open(path, "rb") as f:
             return f.read()
+
+
+def end(calls):
+    """End the commands that still run of those in a folder, each with its process group, which SSH would not do.
+
+    The folder has another name first: whoever comes to say that he runs finds none, and does not.
+    """
+    over = calls + ".over"
+    os.rename(calls, over)
+    for pid in os.listdir(over):
+        said = os.path.join(over, pid)
+        with contextlib.suppress(OSError, IndexError), open(said) as then, open(f"/proc/{pid}/stat") as now:
+            if born(then.read()) == born(now.read()):  # else that one is over
+                os.killpg(int(pid), signal.SIGTERM)
+        os.unlink(said)
+    os.rmdir(over)
+
+
+def born(stat):
+    """When a process began, in clock ticks: a pid is used again (proc(5))."""
+    return stat.rpartition(")")[2].split()[19]
 
 
 def ssh(stream):

@@ -44,6 +44,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
     made.intent.write_text(INTENT)
     try:
         took = made.up().passed().seconds
+        _command_ends_with_its_caller(made, "leaf1", "exec sleep 1002")
+        _command_ends_with_its_caller(made, "h1-1", "sleep 1002; exec sleep 1003")
         _killed_machine_is_found(made)
         _panicked_machine_is_found(made)
         made.run("down", "tiny").passed()
@@ -51,6 +53,29 @@ def whole(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
         yield made, took
     finally:
         made.down()
+
+
+def _command_ends_with_its_caller(closet: Closet, node: str, command: str) -> None:
+    """However that ends; beyond SSH with what it began. What was left in the background by one that is over goes on."""
+    closet.run("exec", node, "sh", "-c", "nohup sleep 1001 </dev/null >/dev/null 2>&1 &").passed()
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        process = closet.start("exec", node, "sh", "-c", f"echo it runs; {command}")
+        assert process.stdout is not None
+        assert process.stdout.readline() == "it runs\n"
+        changes.eventually(lambda: _assert_running(closet, node, {"1001", "1002"}))
+        process.send_signal(number)
+        changes.eventually(lambda: _assert_running(closet, node, {"1001"}))
+        process.communicate(timeout=20)
+
+
+def _assert_running(closet: Closet, node: str, expected: set[str]) -> None:
+    assert _running(closet, node) == expected
+
+
+def _running(closet: Closet, node: str) -> set[str]:
+    """For how long those in a node sleep that do."""
+    said = closet.run("exec", node, "pgrep", "-xa", "sleep").out
+    return {line.split()[-1] for line in said.splitlines()} - {"infinity"}
 
 
 def _killed_machine_is_found(closet: Closet) -> None:

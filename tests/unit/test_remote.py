@@ -6,15 +6,18 @@ import errno
 import importlib.util
 import os
 import select
+import signal
 import socket
+import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 from closet.errors import ProbeError
+from closet.runtime.guest import CALL
 from closet.runtime.remote import Agent
 
 AGENT = Path(__file__).parents[2] / "labs" / "microvm" / "agent.py"
@@ -23,16 +26,18 @@ TCP = (socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, 0)
 
 
 @pytest.fixture
-def agent():
+def agent(tmp_path):
     spec = importlib.util.spec_from_file_location("agent", AGENT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    module.CALLS = str(tmp_path / "calls")
     here, there = socket.socketpair()
     thread = threading.Thread(target=module.Session(there).run)
     thread.start()
     made = Agent(here, lambda: ProbeError("gone"))
     yield made
-    here.shutdown(socket.SHUT_RDWR)
+    with suppress(OSError):  # a test may have ended it
+        here.shutdown(socket.SHUT_RDWR)
     thread.join(5)
     there.close()
     assert not thread.is_alive()
@@ -201,3 +206,25 @@ def test_flows_are_asked_for_at_once(agent):
         for _ in range(2):
             with pytest.raises(OSError, match="in use"):
                 agent.ask("flows", ("127.0.0.1", taken), 1, sink.getsockname(), "", None, payload=b"x")
+
+
+def test_commands_end_with_the_session(agent, tmp_path):
+    """And what they began with them; one that comes too late does not run, and one that is over harms nobody."""
+    folder = agent.ask("calls")
+    assert folder == agent.ask("calls")
+
+    def call(command):
+        argv = ["sh", "-c", CALL.format(calls=folder, command=command)]
+        return subprocess.Popen(argv, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    assert call("sh -c 'exit 7'").wait(5) == 7
+    assert call("echo '$s' \"$s\"").communicate(timeout=5)[0] == "$s \n"
+    running = call("sh -c 'echo it runs; sleep 60; echo never'")
+    assert running.stdout.readline() == "it runs\n"
+    Path(folder, str(os.getpid())).write_text(Path("/proc/1/stat").read_text())  # a pid that was used again
+    agent._stream.shutdown(socket.SHUT_RDWR)
+    assert running.communicate(timeout=5) == ("", "")
+    assert running.returncode == -signal.SIGTERM
+    late = call("echo never")
+    assert (late.communicate(timeout=5)[0], late.returncode) == ("", 2)
+    assert list((tmp_path / "calls").iterdir()) == []

@@ -142,4 +142,5 @@ def _become(lab: str | None, node: str, command: Sequence[str]) -> None:
     if not live.alive():
         raise UsageError(str(live.gone()))
     argv = live.argv(command, terminal=os.isatty(0) and os.isatty(1))
+    live.outlive()
     os.execvp(argv[0], argv)  # noqa: S606  the command takes closet's place, terminal and return code included

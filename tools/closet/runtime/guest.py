@@ -29,6 +29,8 @@ CONSOLE = "console.log"
 """In the node's folder: what the kernel and the first program of the microVM said."""
 CONTROL = "/run/closet-ssh"
 """Where, in the node's container, the one SSH connection to the microVM is shared by all that need one."""
+CALL = 'read -r s </proc/$$/stat && echo "$s" >{calls}/$$ || exit; unset s; exec {command}'
+"""A command over SSH: the agent ends it with the session of whoever called, where sshd would let it run on."""
 REASON = re.compile(r"^(?!.*end Kernel panic)(?:\[[ .\d]+\] )?(?:Kernel panic|BUG: |Oops|RIP: |Out of memory|closet: )")
 """What on a console says why a microVM ended."""
 SSH = [
@@ -190,7 +192,12 @@ class GuestNode(LiveNode):
         """The command line that runs `command` in the microVM; see `LiveNode.argv`."""
         self._share_connection()
         how = ["-t"] if terminal else ["-T"]
-        return [*super().argv([*SSH, "-o", "ControlMaster=no", *how, GUEST, "--", shlex.join(command)])]
+        far = CALL.format(calls=self._ask().ask("calls"), command=shlex.join(command))
+        return [*super().argv([*SSH, "-o", "ControlMaster=no", *how, GUEST, "--", far])]
+
+    def outlive(self) -> None:
+        """See `LiveNode.outlive`."""
+        self._ask().outlive()
 
     def _share_connection(self) -> None:
         """Have one SSH connection that others join: a new one each time would cost a second without KVM."""

@@ -206,6 +206,13 @@ class LiveNode:
             raise self.gone()
         return self.enter(command, vrf=vrf)
 
+    def outlive(self) -> None:
+        """What the node has for this process is for whatever takes its place by exec, too.
+
+        Raises:
+            ProbeError: the node is gone.
+        """
+
     def enter(self, command: Sequence[str], *, vrf: str = "default") -> list[str]:
         """The command line that runs `command` where the node's cables end: beside a microVM, not in it.
 

@@ -58,6 +58,10 @@ class Agent:
         self.alive = True
         threading.Thread(target=self._listen, daemon=True).start()
 
+    def outlive(self) -> None:
+        """Have the session last as long as whatever takes the place of this process by exec."""
+        self._stream.set_inheritable(True)
+
     def ask(self, name: str, *args: Any, payload: bytes = b"", seconds: float = PATIENCE) -> Any:
         """Ask something, and return the result (bytes where that is what it is).
 

@@ -109,7 +109,7 @@ PANIC = """
         ("zero\none\n\n two \nthree\n", "one | two | three"),
         ("BUG: x\nRIP: 0010:memcpy+0x1/0x2\n </TASK>\n", "BUG: x | RIP: 0010:memcpy+0x1/0x2"),
         ("closet: module x: not loaded\nlater\n", "closet: module x: not loaded"),
-        ("", "its console is empty"),
+        ("", "nothing"),
     ],
 )
 def test_the_last_words_are_those_that_say_why(tmp_path, console, said):

@@ -51,7 +51,7 @@ def last_words(folder: Path, lines: int = 3) -> str:
         return "it has no console"
     said = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
     reasons = [line for line in said if REASON.search(line)]
-    return " | ".join((reasons or said)[-lines:]) or "its console is empty"
+    return " | ".join((reasons or said)[-lines:]) or "nothing"
 
 
 class GuestNode(LiveNode):

@@ -121,6 +121,20 @@ def test_a_loss_names_the_link(here: Watch) -> None:
     assert all(f.subject.startswith(f"{port.peer_port} to ") for f in lost), [str(f) for f in lost]
 
 
+def test_a_port_that_is_down_is_watched_too(here: Watch) -> None:
+    """Nothing passes there, which is no error of the tap; the transfer goes by the other ports."""
+    if not here.fans():
+        pytest.skip("one path only")
+    fan = here.fans()[0]
+    ends = {(fan.node, fan.ports[0])}
+    link = next(c for c in here.lab.fabric.links if ends & {(c.a, c.a_port), (c.b, c.b_port)})
+    with changes.link_down(here.lab, link):
+        seen = here.see(verb=Verb.WRITE)
+    changes.wait_until_clean(here.lab)
+    assert seen.result.complete
+    assert not [s for s in seen.sightings if (s.place.node, s.place.port) in ends]
+
+
 def test_dscp_that_vxlan_does_not_copy(tenant: Watch) -> None:
     """Linux without `tos inherit`, played by the leaf: RoCE would be best effort on every spine."""
     leaf, _ = tenant.leaf(tenant.source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import struct
@@ -135,6 +136,8 @@ class Wire:
             except BlockingIOError:
                 return
             except OSError as e:
+                if e.errno == errno.ENETDOWN:  # said once of a port that is down: nothing passes there
+                    continue
                 raise ProbeError(f"{place}: {e.strerror}") from None
             leaving = kind == PACKET_OUTGOING
             if not leaving:

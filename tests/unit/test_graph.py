@@ -22,7 +22,7 @@ BIG = {
     "rails": "spines: 8\nrails: 8\ngroups: 6\nhosts: {per_group: 16}",
     "many rails": "spines: 0\nrails: 64\nhosts: {per_group: 4}",
     "pods": "pods: 7\nsuperspines: 8\nspines: 4\nplanes: true\nleaves: 16\nhosts: {per_leaf: 2}",
-    "spines": "spines: 200\nleaves: 2\nhosts: {per_leaf: 1}",
+    "spines": "bgp: {max_paths: 200}\nspines: 200\nleaves: 2\nhosts: {per_leaf: 1}",
 }
 
 

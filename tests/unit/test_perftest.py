@@ -112,7 +112,7 @@ def test_a_result_is_one_line():
 
 def test_what_stalled_and_what_was_lost_is_said():
     stalled = result(done=0, goodput=0.0, latency={}, qpns=(), stalled=("x",), sent={"completer_retry_err": 3})
-    assert line(stalled, "verbs", {}).endswith(", completer_retry_err 3: stalled after 2.0 s, 0 of 20 done")
+    assert line(stalled, "verbs", {}).endswith(", completer_retry_err 3: not done after 2.0 s, 20 asked for")
     late = line(result(latency={}), "verbs", {})
     assert ", latency not measured in time, " in late
     assert late.endswith(": ok")

@@ -172,7 +172,9 @@ def line(r: Result, by: str, ways: Mapping[tuple[str, ...], int]) -> str:
     parts.append(r.counted)
     verdict = "ok"
     if not r.complete:
-        verdict = f"{r.failed or f'stalled after {r.seconds:.1f} s'}, {r.done} of {r.asked} done"
+        # perftest does not say how many were done of those it did not end
+        done = f"{r.done} of {r.asked} done" if r.done or by == "endpoint" else f"{r.asked} asked for"
+        verdict = f"{r.failed or f'not done after {r.seconds:.1f} s'}, {done}"
     return ", ".join(parts) + f": {verdict}"
 
 

@@ -15,6 +15,9 @@ from closet.roce.wire import UDP_PORT
 from closet.runtime import microvm, netns
 from closet.runtime.node import LiveNode
 
+NO_RDMA = "NETLINK_RDMA"
+"""In what `rdma` says where the kernel has no such netlink family."""
+
 
 class Backend(StrEnum):
     """What speaks RDMA on a host."""
@@ -110,7 +113,7 @@ def _probe() -> str | None:
     try:
         for step in steps:
             if why := step():
-                return why
+                return "this kernel has no RDMA" if NO_RDMA in why else why
         table = Path("/proc/thread-self/net/udp").read_text(encoding="ascii")
         run("rdma", "link", "delete", "closet-probe")
     except FileNotFoundError as e:

@@ -1,8 +1,9 @@
 """Hostile packets, many of them: `python -m tests.unit.roce.fuzz PACKETS [SEED]`.
 
 A connected queue pair is given packets that are random, or that were good once and have been damaged, cut, repeated,
-reordered or forged, with and without a right ICRC. Whatever they are: nothing is raised, no byte outside a region
-changes, and none that the region's rights do not allow.
+reordered or forged, with and without a right ICRC. In between both ends go on with what that made of them: they send,
+their timers expire, more is asked for, and half of what they say arrives. Whatever it was: nothing is raised, no byte
+outside a region changes, and none that the region's rights do not allow; every request ends once, in order.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from collections.abc import Callable
 from typing import Any
 
 from closet.roce import icrc
+from closet.roce.dcqcn import Dcqcn
 from closet.roce.limits import Limits
 from closet.roce.region import Access
-from closet.roce.wire import ICRC
+from closet.roce.wire import ICRC, Op
 from closet.roce.work import Verb, Work
 
 from .channel import Channel
 
 GUARD = b"\xee" * 4096
 SIZE = 4096
+SENDS = 8
 LIMITS = Limits(window=64, ack_every=16, read_packets=8)
 
 
@@ -34,7 +37,8 @@ class Target:
         self.reached = 0
         self.channel = Channel()
         self.channel.keep = True
-        self.a, self.b = self.channel.connect(limits=LIMITS, psn=(0, 0))
+        self.a, self.b = self.channel.connect(limits=LIMITS, psn=(0, 0), dcqcn=Dcqcn())
+        self.posted: list[Work] = []
         regions = self.channel.hosts[1].regions
         # One block of memory, of which the peer may write a part, read another, and nothing of what is around them.
         self.memory = bytearray(GUARD + bytes(SIZE) + GUARD + b"\xaa" * SIZE + GUARD)
@@ -46,24 +50,31 @@ class Target:
         self._talk()
 
     def _talk(self) -> None:
-        mine = memoryview(self.mine)[4096:-4096]
-        w, r = self.writable, self.readable
         for _ in range(8):
             self.b.post_receive(memoryview(self.given)[4096:-4096])
-        for work in (
+        works = self._works()
+        for work in works:
+            self._ask(work)
+        if not self.channel.run(lambda: len(self.a.ended) == len(works), 1.0):
+            raise AssertionError(f"the good packets did not get through: {self.a}")
+        # One more is left under way, so that answers have something to answer.
+        self._ask(self._works()[3])
+        self.a.transmit(self.channel.hosts[0].out, self.channel.now)
+
+    def _works(self) -> tuple[Work, ...]:
+        mine, w, r = memoryview(self.mine)[4096:-4096], self.writable, self.readable
+        return (
             Work(Verb.WRITE, mine[:1500], address=w.address + 100, rkey=w.rkey),
             Work(Verb.WRITE, mine[:40], address=w.address, rkey=w.rkey, immediate=7),
             Work(Verb.SEND, mine[:700]),
             Work(Verb.READ, mine, address=r.address, rkey=r.rkey),
             Work(Verb.FETCH_ADD, mine[:8], address=w.address, rkey=w.rkey, swap=1),
             Work(Verb.COMPARE_SWAP, mine[:8], address=w.address + 8, rkey=w.rkey),
-        ):
-            self.a.post(work, 0.0)
-        if not self.channel.run(lambda: len(self.a.ended) == 6, 1.0):
-            raise AssertionError(f"the good packets did not get through: {self.a}")
-        # One more is left under way, so that answers have something to answer.
-        self.a.post(Work(Verb.READ, mine, address=r.address, rkey=r.rkey), self.channel.now)
-        self.a.transmit(self.channel.hosts[0].out, self.channel.now)
+        )
+
+    def _ask(self, work: Work) -> None:
+        self.posted.append(work)
+        self.a.post(work, self.channel.now)
 
     def attack(self, packets: int) -> None:
         """Send so many bad packets to both ends."""
@@ -79,7 +90,7 @@ class Target:
             take[to](memoryview(packet), self._segment(packet), self.channel.now)
             if self.rng.random() < 0.3:
                 flush[to](self.channel.now)
-                self._answer()
+                self._go_on()
 
     def _counted(self, take: Callable[..., None]) -> Callable[..., None]:
         def counted(*args: Any) -> None:
@@ -91,11 +102,24 @@ class Target:
     def _segment(self, packet: bytes) -> int:
         return self.rng.choice((0, 0, 0, 1, 15, 16, 272, len(packet), 65535))
 
-    def _answer(self) -> None:
-        for host, qp in zip(self.channel.hosts, (self.a, self.b), strict=True):
-            if qp.responder.replies.ready:
-                qp.responder.replies.transmit(host.out)
-        self.channel._events.clear()
+    def _go_on(self) -> None:
+        """Time passes, and both ends do what is due; half of what they send arrives."""
+        rng, channel = self.rng, self.channel
+        channel.now += rng.choice((0.0, 1e-6, 1e-4, 0.1))  # the last of these is beyond the timeout
+        if rng.random() < 0.2:
+            self._ask(rng.choice(self._works()))
+        for host, qp in zip(channel.hosts, (self.a, self.b), strict=True):
+            qp.requester.expire(channel.now)
+            for _ in range(SENDS):
+                if qp.wants_to_send(channel.now) <= channel.now:
+                    qp.transmit(host.out, channel.now)
+        under_way = sorted(channel._events)
+        channel._events.clear()
+        for _, _, to, packet, segment in under_way:
+            if rng.random() < 0.5:
+                channel.hosts[to].inlet.take(memoryview(packet), segment, channel.now)
+        for host in channel.hosts:
+            host.inlet.flush(channel.now)
 
     def _mutate(self, good: bytes, corpus: list[bytes]) -> bytes:
         rng = self.rng
@@ -123,7 +147,8 @@ class Target:
     def _forge(self, p: bytearray, kind: int) -> None:
         """Another opcode, pad count, PSN near the expected one, and what a RETH would be."""
         rng = self.rng
-        p[28] = rng.choice((rng.randrange(0x18), rng.randrange(256)))
+        p[28] = rng.choice((rng.randrange(0x18), rng.randrange(0x18), Op.CNP, rng.randrange(256)))
+        p[1] |= rng.choice((0, 0, 3))  # congestion experienced
         if kind == 5:
             p[29] = rng.randrange(256)
         if kind == 6 and len(p) > 60:
@@ -146,6 +171,11 @@ class Target:
         }
         if wrong := [where for where, bad in changed.items() if bad]:
             raise AssertionError(f"bytes changed {', '.join(wrong)}")
+        ended, r = list(self.a.ended), self.a.requester
+        if ended != self.posted[: len(ended)] or any(w.status is None for w in ended):
+            raise AssertionError(f"{ended} ended, of {self.posted}")
+        if [*r._sent, *r._to_send] != self.posted[len(ended) :] or not r._oldest <= r._cursor <= r._furthest:
+            raise AssertionError(f"{self.a} with {self.posted[len(ended) :]} not ended")
 
 
 def fuzz(packets: int, seed: int, each: int = 50) -> int:

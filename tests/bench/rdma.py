@@ -11,6 +11,8 @@ from typing import Any
 from tests.bench.measure import CLOSET, HERE, Up, median
 
 SOURCE, TARGET = "h1-1", "h2-1"
+VERBS = "spines: 2\nleaves: 2\nhosts: {per_leaf: 1, rdma: verbs}"
+"""An intent's words: the same path, between hosts with Soft-RoCE."""
 DATAGRAM = 4096 + 16
 """Bytes of UDP payload of a full packet in the middle of a message."""
 
@@ -25,10 +27,10 @@ def rdma(lab: Up, *options: str) -> dict[str, Any]:
     return found
 
 
-def goodput(lab: Up, verb: str, times: int = 3) -> float:
-    """Gb/s of 64 MiB messages on one queue pair."""
-    options = ("--verb", verb, "--size", "64M", "--messages", "6")
-    return median(lambda: float(rdma(lab, *options)["goodput"]) / 1e9, times)
+def goodput(lab: Up, verb: str, size: str = "64M", messages: int = 6) -> float:
+    """Gb/s of messages on one queue pair, the median of three times."""
+    options = ("--verb", verb, "--size", size, "--messages", str(messages))
+    return median(lambda: float(rdma(lab, *options)["goodput"]) / 1e9, 3)
 
 
 def segment(lab: Up, where: str) -> None:

@@ -5,34 +5,28 @@ The judge is the kernel's implementation: its completions, its memory, its error
 
 from __future__ import annotations
 
-import json
 import os
-import random
+import re
 import subprocess
-import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from closet.intent import load
 from closet.lab import Lab, up
-from closet.observe.rdma import FAULTS, devices
-from closet.roce.endpoint import Attributes, Endpoint
-from closet.roce.limits import Limits
-from closet.roce.qp import Peer
+from closet.observe.rdma import FAULTS
+from closet.roce.wire import Op
 from closet.roce.work import Verb, Work
 from closet.takedown import down
+from closet.traffic.offload import as_on_a_wire
 
-HERE = Path(__file__).parent
-KERNELS, OURS = "h1-1", "h2-1"
-SIZE = 1 << 20
-SECONDS = 30.0
-SUCCESS = 0
-"""IBV_WC_SUCCESS"""
+from . import changes
+from .interop import EVERY, HERE, KERNELS, OURS, SIZE, Session, losing, ours_plays
+
+SUCCESS, REMOTE_ACCESS = 0, 10
+"""IBV_WC_SUCCESS, IBV_WC_REM_ACCESS_ERR"""
 IMMEDIATE = 0x01020304
 
 
@@ -48,80 +42,6 @@ def fabric_up(pytestconfig: pytest.Config) -> Iterator[Lab]:
         yield made
     finally:
         down(made.name)
-
-
-class Session:
-    """A queue pair of ours, connected with one of the kernel's; both have a region of SIZE bytes."""
-
-    def __init__(self, lab: Lab, mtu: int) -> None:
-        self.mtu = mtu
-        self.node = lab[OURS]
-        here, there = lab.fabric[OURS].ports[0], lab.fabric[KERNELS].ports[0]
-        script = (HERE / "verbs_peer.py").read_text()
-        self.process = lab[KERNELS].popen(
-            "python3", "-u", "-c", script, str(there.rail), stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self._ask, self._answers = self.process.stdin, self.process.stdout
-        with self.node.netns():
-            self.endpoint = Endpoint(str(here.rail), device=here.name)
-        self.memory = memoryview(bytearray(random.Random(9).randbytes(SIZE)))
-        self.region = self.endpoint.regions.register(self.memory)
-        self.theirs = self._answer()
-        number, psn = self.endpoint.number()
-        self.ask("connect", qpn=number, psn=psn, address=str(here.rail), mtu=mtu)
-        peer = Peer(str(there.rail), self.theirs["qpn"], self.theirs["psn"])
-        limits = Limits(timeout=18, window=128, ack_every=32)
-        self.qp = self.endpoint.connect(number, psn, peer, Attributes(mtu=mtu, limits=limits))
-        self.ask("fill", seed=5)
-
-    def step(self, seconds: float) -> None:
-        with self.node.netns():  # where sockets come to be
-            self.endpoint.step(seconds, (self._answers.fileno(),))
-
-    def _answer(self) -> dict[str, Any]:
-        deadline = time.monotonic() + SECONDS
-        line = b""
-        os.set_blocking(self._answers.fileno(), False)
-        while not line.endswith(b"\n"):
-            assert time.monotonic() < deadline, f"no answer in {SECONDS:g} s: {self.state()}"
-            assert self.process.poll() is None, "pyverbs ended"
-            self.step(0.1)
-            line += self._answers.readline() or b""
-        found: dict[str, Any] = json.loads(line)
-        return found
-
-    def state(self) -> str:
-        return self.qp.state() if hasattr(self, "qp") else "not connected"
-
-    def ask(self, do: str, **what: Any) -> dict[str, Any]:
-        """Have the other end do something, while this end answers what that brings."""
-        self._ask.write(json.dumps({"do": do, **what}).encode() + b"\n")
-        self._ask.flush()
-        return self._answer()
-
-    def do(self, work: Work) -> str:
-        """Do something ourselves; how it ended."""
-        with self.node.netns():
-            self.endpoint.post(self.qp, work)
-        deadline = time.monotonic() + SECONDS
-        while not self.qp.ended and time.monotonic() < deadline:
-            self.step(0.1)
-        return str(self.qp.ended.popleft().status) if self.qp.ended else f"nothing: {self.state()}"
-
-    def there(self, verb: Verb, memory: memoryview, at: int = 0, **more: Any) -> Work:
-        """A work request for the other end's memory."""
-        return Work(verb, memory, address=self.theirs["address"] + at, rkey=self.theirs["rkey"], **more)
-
-    def digest(self, at: int, size: int) -> int:
-        return int(self.ask("digest", at=at, size=size)["digest"])
-
-    def close(self) -> None:
-        self._ask.close()
-        self.process.wait(10)
-        self._answers.close()
-        self.endpoint.close()
 
 
 @pytest.fixture(scope="module", params=[1024, 4096])
@@ -238,18 +158,131 @@ def test_the_kernel_fetches_and_adds_and_compares_and_swaps(session: Session) ->
     assert (word(), session.ask("word", at=8)["word"]) == (123, 123)
 
 
-def test_nothing_was_sent_twice_or_refused(session: Session, fabric_up: Lab) -> None:
+def test_nothing_was_sent_twice_or_refused(session: Session) -> None:
     """After all of the above: neither end missed, repeated or refused a packet."""
-    counters = asdict(session.qp.counters)
-    assert counters["sent"] > 300_001 // session.mtu
-    noted = {"sent", "send_rnr_err", "rcvd_rnr_err"}
-    assert {k: v for k, v in counters.items() if v and k not in noted} == {}
+    ours, theirs = session.happened()
+    assert ours["sent"] > 300_001 // session.mtu
+    assert theirs["rcvd_pkts"] > 300_001 // session.mtu
+    assert set(ours) <= {"sent", "send_rnr_err", "rcvd_rnr_err"}
+    assert set(theirs).isdisjoint(FAULTS)
     assert set(asdict(session.endpoint.inlet.drops).values()) == {0}
-    (device,) = devices(fabric_up[KERNELS], fabric_up.fabric).values()
-    assert {name: device.counters[name] for name in FAULTS if device.counters.get(name)} == {}
 
 
 def test_the_kernel_refuses_what_is_out_of_bounds(session: Session) -> None:
     """The last of a session: it is the end of both queue pairs."""
     beyond = session.there(Verb.WRITE, session.memory[:100], SIZE - 50)
     assert session.do(beyond) == "remote access error"
+
+
+# loss
+
+
+@pytest.fixture(scope="module")
+def lossy(fabric_up: Lab) -> Iterator[Session]:
+    """A session for what is lost: it waits for a quarter of a second, then asks again."""
+    made = Session(fabric_up, 1024, timeout=16)
+    with as_on_a_wire(fabric_up.nodes, fabric_up.fabric[OURS]):
+        yield made
+    made.close()
+
+
+def test_every_verb_with_packets_lost(lossy: Session, fabric_up: Lab) -> None:
+    """Either end asks for everything. All arrives once and whole, and the counters of both ends say what it took."""
+    with losing(fabric_up) as lost:
+        test_we_write(lossy, None)
+        test_we_write(lossy, IMMEDIATE)
+        test_we_send(lossy, IMMEDIATE)
+        test_we_read(lossy)
+        test_we_fetch_and_add_and_compare_and_swap(lossy)
+        test_the_kernel_writes(lossy, None)
+        test_the_kernel_writes(lossy, IMMEDIATE)
+        test_the_kernel_sends(lossy, IMMEDIATE)
+        test_the_kernel_reads(lossy)
+        test_the_kernel_fetches_and_adds_and_compares_and_swaps(lossy)
+        there, back = lost()
+    ours, theirs = lossy.happened()
+    assert min(there, back) > 10 * 300_001 // 1024 // EVERY // 4
+    # Each gap that an end saw it told once; the other heard of it if that was not lost.
+    assert 0 < ours["rcvd_seq_err"] <= theirs["out_of_seq_request"]
+    assert 0 < theirs["rcvd_seq_err"] <= ours["out_of_seq_request"]
+    for counted in ("retransmitted", "missed_responses", "duplicate_request"):
+        assert ours[counted] > 0
+    for counted in ("completer_retry_err", "duplicate_request"):
+        assert theirs[counted] > 0
+    assert "naks" not in ours
+    assert "retry_exceeded_err" not in theirs
+
+
+def test_a_read_asked_again_in_its_middle(lossy: Session, fabric_up: Lab) -> None:
+    """Only READ's answers are lost: the kernel does again what was missed, and nothing is asked for as new."""
+    before, answered = lossy.happened()
+    with losing(fabric_up, f"@th,64,8 {Op.READ_MIDDLE:#04x}") as lost:
+        test_we_read(lossy)
+        (_, back), (ours, theirs) = lost(), lossy.happened()
+    missed = [ours.get(name, 0) - before.get(name, 0) for name in ("missed_responses", "timeouts")]
+    assert back >= 300_001 // 1024 // EVERY
+    assert 0 < missed[0] <= back
+    assert theirs["duplicate_request"] - answered.get("duplicate_request", 0) >= sum(missed)
+
+
+def test_an_atomic_is_done_once_though_its_answer_is_lost(lossy: Session, fabric_up: Lab) -> None:
+    """Every second answer is lost, either way; what is asked again is answered as it was, and not done again."""
+    remote = {"rkey": lossy.region.rkey, "remote": lossy.region.address}
+    mine, theirs = int.from_bytes(lossy.memory[:8], "little"), lossy.ask("word", at=0)["word"]
+    old = memoryview(bytearray(8))
+    with losing(fabric_up, f"@th,64,8 {Op.ATOMIC_ACK:#04x}", 2) as lost:
+        for n in range(4):
+            assert lossy.do(lossy.there(Verb.FETCH_ADD, old, swap=5)) == "success"
+            assert int.from_bytes(old, "big") == (theirs + 5 * n) % 2**64
+            lossy.ask("post", op="faa", at=64, size=8, swap=7, **remote)
+            assert lossy.ask("poll")["status"] == SUCCESS
+            assert lossy.ask("word", at=64)["word"] == (mine + 7 * n) % 2**64
+        assert min(lost()) >= 4
+    assert lossy.ask("word", at=0)["word"] == (theirs + 20) % 2**64
+    assert int.from_bytes(lossy.memory[:8], "little") == (mine + 28) % 2**64
+
+
+def test_the_kernel_is_refused_what_is_out_of_bounds(lossy: Session) -> None:
+    """The last of that session."""
+    beyond = lossy.region.address + SIZE - 50
+    before = bytes(lossy.memory)
+    lossy.ask("post", op="write", at=0, size=100, rkey=lossy.region.rkey, remote=beyond)
+    assert lossy.ask("poll")["status"] == REMOTE_ACCESS
+    assert lossy.qp.counters.naks == 1
+    assert bytes(lossy.memory) == before
+
+
+# ibv_rc_pingpong
+
+
+GUESTS = ("ibv_rc_pingpong", "-g", "1", "-n", "50")
+"""GID 1 is the NIC's IPv4 address; 0 is the link-local one."""
+RATE = re.compile(r"50 iters in [\d.]+ seconds = [\d.]+ usec/iter")
+
+
+def test_pingpong_with_ibv_rc_pingpong_as_server(fabric_up: Lab) -> None:
+    server = fabric_up[KERNELS].popen(*GUESTS, stdout=subprocess.PIPE)
+
+    def play() -> str:
+        said, why = ours_plays(fabric_up, str(fabric_up.fabric[KERNELS].ports[0].rail)).communicate(timeout=60)
+        assert why == ""  # nobody listens yet
+        return said
+
+    assert RATE.match(changes.eventually(play))
+    said, _ = server.communicate(timeout=20)
+    assert (server.returncode, len(RATE.findall(said.decode()))) == (0, 1)
+
+
+def test_pingpong_with_ibv_rc_pingpong_as_client(fabric_up: Lab) -> None:
+    server = ours_plays(fabric_up)
+    address = str(fabric_up.fabric[OURS].ports[0].rail)
+
+    def play() -> str:
+        done = fabric_up[KERNELS].run(*GUESTS, address, check=False)
+        assert done.returncode == 0, done.stderr  # nobody listens yet
+        return done.stdout
+
+    assert RATE.search(changes.eventually(play))
+    said, why = server.communicate(timeout=20)
+    assert (server.returncode, why) == (0, "")
+    assert RATE.match(said)

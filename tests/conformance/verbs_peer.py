@@ -65,13 +65,14 @@ class Peer:
     def hello(self):
         return {"qpn": self.qp.qp_num, "psn": self.psn, "rkey": self.mr.rkey, "address": self.mr.buf}
 
-    def connect(self, qpn, psn, address, mtu):
+    def connect(self, qpn, psn, address, mtu, timeout):
         a = QPAttr(port_num=1)
         a.qp_access_flags = RIGHTS
         a.path_mtu = MTUS[mtu]
         a.dest_qp_num, a.rq_psn, a.sq_psn = qpn, psn, self.psn
         a.max_dest_rd_atomic = a.max_rd_atomic = 16
-        a.min_rnr_timer, a.timeout, a.retry_cnt, a.rnr_retry = 12, 18, 6, 7
+        # 7 retries are for ever (rxe_comp.c): rxe counts NAKs that tell of progress, too, until an ACK comes
+        a.min_rnr_timer, a.timeout, a.retry_cnt, a.rnr_retry = 12, timeout, 7, 7
         route = GlobalRoute(dgid=GID(gid_of(address)), sgid_index=self.index, hop_limit=64, traffic_class=0x6A)
         a.ah_attr = AHAttr(gr=route, is_global=1, port_num=1)
         self.qp.to_rts(a)

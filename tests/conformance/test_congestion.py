@@ -147,10 +147,15 @@ def test_a_switch_that_does_not_mark_is_named(here: Watch) -> None:
 
 
 def test_packets_that_may_not_be_marked_are_not(here: Watch) -> None:
-    """Not-ECT: the sender is never told, where a real switch would drop instead."""
+    """Not-ECT: the sender is never told, where a real switch would drop instead.
+
+    Control: nobody failed, and all together sent as much as unmarked senders do, far beyond the threshold.
+    """
     with marking(here.lab.fabric, here.lab.nodes, **QUEUES):
         results = incast(here, tos=26 << 2)
         _, counted = look(here)
+    assert all(r.failed is None and r.done > 0 for r in results)
+    assert goodput(results) > 3 * THRESHOLD
     assert all(its.beyond == 0 for ports in counted.values() for its in ports.values())
     assert all(r.sent["cnps_handled"] == r.received["ce_marked"] == 0 for r in results)
 

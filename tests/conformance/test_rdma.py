@@ -180,7 +180,8 @@ def test_one_in_a_thousand_lost(lab: Lab, ends: tuple[End, End]) -> None:
     assert packets / 2000 < lost < packets / 500
     gaps = result.sent["rcvd_seq_err"] + result.sent["timeouts"]
     assert gaps >= lost / 2
-    assert result.retransmitted <= gaps * window
+    # It looks for NAKs after four sends of 15 packets: 30 are behind a lost one on average. Selective repeat resends 1.
+    assert 8 * gaps < result.retransmitted <= gaps * window
     loss = 1 / 1000
     least = (1 - loss) / (1 - loss + loss * window)
     efficiency = packets / result.sent["sent"]

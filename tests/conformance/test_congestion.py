@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from closet.check.marks import marking as judge
-from closet.expect.reach import endpoints
+from closet.expect.pairs import endpoints
 from closet.expect.way import expected_way
 from closet.lab import Lab
 from closet.observe.marks import marks

@@ -6,7 +6,7 @@ import socket
 import subprocess
 from typing import Any
 
-from closet.expect.reach import allowed
+from closet.expect.pairs import allowed
 from closet.lab import Lab
 from closet.plan import Node
 from closet.records import Endpoint

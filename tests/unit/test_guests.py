@@ -9,7 +9,7 @@ from hypothesis import given, infer
 from hypothesis import strategies as st
 
 from closet.errors import IntentError
-from closet.expect.reach import allowed, endpoints
+from closet.expect.pairs import allowed, endpoints
 from closet.intent import Intent, loads
 from closet.plan import DEFAULT_VRF, Fabric, Node, plan
 

@@ -13,7 +13,7 @@ from tests.unit.hedgehog.objects import BASE, NET, attach, document, fabric_link
 
 from closet.cli.importing import import_command
 from closet.errors import IntentError
-from closet.expect.reach import allowed, endpoints
+from closet.expect.pairs import allowed, endpoints
 from closet.importer import convert, write
 from closet.importer.cabling import port_name
 from closet.intent import loads

@@ -150,6 +150,12 @@ def test_a_matrix_that_was_not_tried_is_the_designs_word_alone(results):
     assert "All were so." in said(made([matrix()]))
 
 
+def test_a_sample_is_called_one():
+    words = "name: t\nleaves: 15\nhosts: {per_leaf: 16}\ntenants: {red: {hosts: ['h*-1']}, blue: {hosts: ['h*-2']}}\n"
+    assert "pairs of endpoints: a sample," in said(made([], plan(loads(words))))
+    assert "a sample" not in said(made([matrix()]))
+
+
 def test_tenants_have_their_colour_in_picture_and_table():
     text = made([matrix()])
     swatches = re.findall(r'class="link (r\d)"/></svg><b>(\w+)</b>', text)

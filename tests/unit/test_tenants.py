@@ -19,7 +19,7 @@ from closet.expect import (
     expected_tables,
     expected_type5,
 )
-from closet.expect.reach import allowed
+from closet.expect.pairs import allowed
 from closet.intent import loads
 from closet.plan import Fabric, plan
 from closet.plan.tenancy import FIRST_VNI, LAST_VNI, vni_of

@@ -10,7 +10,8 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from closet.expect import expected_tables
-from closet.expect.reach import Walk, allowed
+from closet.expect.pairs import allowed
+from closet.expect.reach import Walk
 from closet.plan import DEFAULT_VRF, Fabric, Node, Port
 from closet.records import Endpoint
 from closet.traffic.wire import Place, far_end

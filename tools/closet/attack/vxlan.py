@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from closet.attack.attacker import Attacker, attacker, attackers, token
 from closet.attack.registry import packets
 from closet.attack.shot import Shot, Twin
-from closet.expect.reach import allowed
+from closet.expect.pairs import allowed
 from closet.plan import Fabric, Role, Tenant
 from closet.roce.wire import UDP_PORT
 from closet.traffic.wire import Place, far_end

@@ -3,7 +3,8 @@
 from closet.expect.knocks import expected_knocks
 from closet.expect.matrix import expected_matrix
 from closet.expect.overlay import expected_l3vnis, expected_tables, expected_type5
-from closet.expect.reach import endpoints, expected_hops, planned_hops
+from closet.expect.pairs import endpoints
+from closet.expect.reach import expected_hops, planned_hops
 from closet.expect.routes import expected_fibs
 from closet.expect.sessions import expected_sessions
 from closet.expect.spread import expected_spread

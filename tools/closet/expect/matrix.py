@@ -7,7 +7,8 @@ from ipaddress import IPv4Address
 from itertools import chain
 
 from closet.expect.lazy import Lazy
-from closet.expect.reach import allowed, endpoints, planned_hops
+from closet.expect.pairs import allowed, endpoints
+from closet.expect.reach import planned_hops
 from closet.plan import DEFAULT_VRF, Fabric
 from closet.records import Endpoint, Pair, Probe
 

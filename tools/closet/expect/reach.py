@@ -2,64 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from ipaddress import IPv4Network
 
 from closet.expect.lazy import Lazy
 from closet.expect.overlay import expected_tables
+from closet.expect.pairs import allowed, leaves_of, pairs
 from closet.plan import DEFAULT_VRF, Fabric, Node, Role
 from closet.records import Endpoint, Pair, Tables
-
-
-def endpoints(fabric: Fabric) -> tuple[list[Endpoint], list[Endpoint]]:
-    """The VIP of every host, and every NIC of every host."""
-    vips = [Endpoint(h.name, h.loopback) for h in fabric.hosts]
-    nics = [Endpoint(h.name, p.rail, p.name) for h in fabric.hosts for p in h.ports if p.rail is not None]
-    return vips, nics
-
-
-MOST_PAIRS = 50_000
-"""Pairs asked one by one; a larger fabric is sampled so that every host asks a host on every leaf."""
-
-
-def pairs(fabric: Fabric, most: int = MOST_PAIRS) -> Iterator[Pair]:
-    """Ordered pairs of hosts' VIPs, then of NICs of different hosts: all of them, up to `most` of each kind.
-
-    Beyond that, every endpoint with one on each leaf (or set of leaves), chosen in turn so that all are asked.
-    """
-    for kind in endpoints(fabric):
-        if len(kind) * (len(kind) - 1) <= most:
-            yield from ((a, b) for a in kind for b in kind if a.host != b.host)
-            continue
-        behind: dict[tuple[str, ...], list[Endpoint]] = {}
-        for e in kind:
-            behind.setdefault(_leaves(fabric, e), []).append(e)
-        for i, a in enumerate(kind):
-            chosen = (_another(a, there, i) for there in behind.values())
-            yield from ((a, b) for b in chosen if a.host != b.host)
-
-
-def _another(a: Endpoint, there: list[Endpoint], i: int) -> Endpoint:
-    """The i-th, round and round, or on the leaf of `a` itself the next one."""
-    b = there[i % len(there)]
-    return b if b.host != a.host else there[(i + 1) % len(there)]
-
-
-def _leaves(fabric: Fabric, endpoint: Endpoint) -> tuple[str, ...]:
-    """The leaves an endpoint's address is behind."""
-    host = fabric[endpoint.host]
-    return (host.port(endpoint.port).peer,) if endpoint.port else tuple(sorted({p.peer for p in host.ports}))
-
-
-def allowed(fabric: Fabric, source: Endpoint, target: Endpoint) -> bool:
-    """Whether the design lets a host open a connection to another; what it says nothing of, it does not."""
-    a, b = fabric[source.host], fabric[target.host]
-    if a.vrf == b.vrf:
-        tenant = fabric.tenants.get(a.vrf)
-        return tenant is None or tenant.joins(tenant.subnet_of(a.name), tenant.subnet_of(b.name))
-    peering = fabric.peering(a.vrf, b.vrf)
-    return peering is not None and peering.passes(a.vrf, source.address, target.address)
 
 
 class Walk:
@@ -80,7 +31,7 @@ class Walk:
     def _from(self, node: Node, vrf: str, port: str | None, dst: Endpoint) -> frozenset[int]:
         # Seen from elsewhere, all addresses behind the same leaves are alike while their links to those are up. In a
         # tenant each has a route of its own.
-        behind = _leaves(self._fabric, dst)
+        behind = leaves_of(self._fabric, dst)
         alike = node.name not in behind and self._fabric[dst.host].vrf == DEFAULT_VRF
         key = (node.name, vrf, port, (behind, self._attached(dst)) if alike else dst)
         if key not in self._known:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from closet.expect.overlay import expected_tables
-from closet.expect.reach import allowed
+from closet.expect.pairs import allowed
 from closet.expect.routes import next_hops
 from closet.plan import DEFAULT_VRF, Fabric, Node, Role
 from closet.records import Endpoint, Fan, Pair, Round, Stream, Tables

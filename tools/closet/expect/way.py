@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from closet.expect.overlay import expected_tables
-from closet.expect.reach import Walk, allowed
+from closet.expect.pairs import allowed
+from closet.expect.reach import Walk
 from closet.plan import DEFAULT_VRF, Fabric
 from closet.records import Endpoint
 

@@ -125,6 +125,10 @@ class Peering:
         a, b = (source, target) if first else (target, source)
         return any(_holds(p.one, a) and _holds(p.other, b) and (first or not p.one_way) for p in self.permits)
 
+    def sides(self, tenant: str, address: IPv4Address) -> tuple[bool, ...]:
+        """For each permit, whether it holds an address of `tenant`."""
+        return tuple(_holds(p.one if tenant == self.one else p.other, address) for p in self.permits)
+
 
 def _holds(space: Space, address: IPv4Address) -> bool:
     return any(address in n for n in space)

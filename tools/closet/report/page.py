@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from closet.check import CHECKS
 from closet.expect.matrix import ALLOWED, expected_matrix, place_of
+from closet.expect.pairs import sampled
 from closet.plan import DEFAULT_VRF, Fabric, Peering, Tenant
 from closet.plan.tenant import Space
 from closet.render.environment import templates
@@ -107,10 +108,12 @@ class Matrix:
 
     Attributes:
         judged: whether the check of it ran to its end.
+        sampled: whether there are too many pairs to try each.
         rows: source → a cell for every target, in the order of `places`.
     """
 
     judged: bool
+    sampled: bool
     places: list[str]
     rows: list[tuple[str, list[Cell]]]
 
@@ -139,7 +142,7 @@ def _matrix(fabric: Fabric, results: Sequence[Result]) -> Matrix | None:
         cell.pairs[may_talk] += 1
         cell.wrong += found
     judged = result is not None and not result.error
-    return Matrix(judged, places, [(a, [cells[a, b] for b in places]) for a in places])
+    return Matrix(judged, sampled(fabric), places, [(a, [cells[a, b] for b in places]) for a in places])
 
 
 def _places(fabric: Fabric) -> Iterator[str]:

@@ -96,6 +96,19 @@ def test_a_changed_configuration_is_a_finding(lab: Lab, findings: Findings) -> N
         assert any("STRANGE" in f.observed for f in findings("config") if f.device == leaf.name)
 
 
+def test_a_route_nobody_planned_is_a_finding(lab: Lab, findings: Findings) -> None:
+    """No daemon knows of it, and packets need not meet it: it is the kernel's word that counts."""
+    leaf, other = a_leaf(lab), lab.fabric.hosts[-1]
+    route = f"{other.loopback}/32"
+    lab[leaf.name].run("ip", "route", "add", "blackhole", route, "metric", "1")
+    try:
+        found = [(f.device, f.subject, f.observed.rpartition("blackhole")[1:]) for f in findings("fib")]
+        assert found == [(leaf.name, f"FIB {route}", ("blackhole", " (by hand)"))]
+        assert findings("rib") == []
+    finally:
+        lab[leaf.name].run("ip", "route", "del", "blackhole", route, "metric", "1")
+
+
 def test_layer2_is_caught(lab: Lab, findings: Findings) -> None:
     leaf = a_leaf(lab)
     lab[leaf.name].run("ip", "link", "add", "br0", "type", "bridge")

@@ -201,8 +201,12 @@ def test_links():
 
 def test_settings():
     settings = CHECKS["settings"].expect(QUICKSTART)["h1-1"]
-    assert said("settings", "h1-1", settings, settings | {"net.ipv4.ip_forward": 1}) == [
+    forwards = settings["default"] | {"net.ipv4.ip_forward": 1}
+    assert said("settings", "h1-1", settings, {"default": forwards}) == [
         "h1-1  net.ipv4.ip_forward  expected 0, observed 1"
+    ]
+    assert said("settings", "h1-1", settings, settings | {"red": forwards}) == [
+        "h1-1  net.ipv4.ip_forward VRF red  expected 0, observed 1"
     ]
 
 

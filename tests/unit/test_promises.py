@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, infer, settings
 from hypothesis import strategies as st
 
-from closet.expect import expected_fibs
+from closet.expect import expected_fibs, expected_settings
 from closet.intent import Intent, load, loads
 from closet.intent.wiring import Wiring
 from closet.plan import Fabric, plan
@@ -167,3 +167,12 @@ def test_a_leaf_is_no_way_between_spines():
     vip = IPv4Network(fabric["h1-1"].loopback)
     assert (vip in routes["spine1"], vip in routes["spine2"], vip in routes["leaf2"]) == (False, True, True)
     assert routes == expected_fibs(fabric, down)
+
+
+@given(fabric=infer)
+def test_kernels_are_told_what_is_expected_of_them(fabric: Fabric):
+    """Stated twice: as what the design needs, and as the file a node gets."""
+    expected = expected_settings(fabric)
+    for node, files in render(fabric):
+        told = {name: int(value) for name, value in re.findall(r"(\S+) = (\d+)", files["sysctl.conf"])}
+        assert told == expected[node.name]["default"]

@@ -77,6 +77,9 @@ class Endpoint:
         return f"{self.host}/{self.port}" if self.port else self.host
 
 
+Settings = dict[str, dict[str, int]]
+"""VRF → kernel setting by dotted name → its value."""
+
 Pair = tuple[Endpoint, Endpoint]
 """(source, destination)."""
 

@@ -84,13 +84,13 @@ def rib(device: str, expected: Tables, observed: Tables) -> Iterator[Finding]:
 
 
 @node_check(
-    "the kernel forwards by the planned routes in every VRF, as wide as planned",
+    "the kernel forwards by the planned routes in every VRF, as wide as planned, and by no other, whoever made it",
     observe=kernel.tables,
     expect=expected_tables,
     count=count_routes,
 )
 def fib(device: str, expected: Tables, observed: Tables) -> Iterator[Finding]:
-    """A route the kernel lacks or has too narrow, whatever FRR says of it."""
+    """A route the kernel lacks, has too narrow, or has beyond the plan, whatever FRR says of it."""
     yield from tables_differ(device, "FIB", expected, observed)
 
 

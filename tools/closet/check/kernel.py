@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from closet.check.registry import differences, node_check
+from closet.expect import expected_settings
 from closet.observe import kernel
-from closet.plan import Fabric
-from closet.records import Finding, Port
-from closet.render.host import sysctls
+from closet.plan import DEFAULT_VRF, Fabric
+from closet.records import Finding, Port, Settings
 
 
 def _ports(fabric: Fabric) -> dict[str, dict[str, Port]]:
@@ -35,11 +35,14 @@ def links(device: str, expected: dict[str, Port], observed: dict[str, Port]) -> 
 @node_check(
     "kernel settings are as planned: layer 4 hash, one seed a node, forwarding on switches only",
     observe=kernel.settings,
-    expect=lambda fabric: {n.name: sysctls(n) for n in fabric},
+    expect=expected_settings,
+    count=lambda expected: len(expected[DEFAULT_VRF]),
 )
-def settings(device: str, expected: dict[str, int], observed: dict[str, int]) -> Iterator[Finding]:
+def settings(device: str, expected: Settings, observed: Settings) -> Iterator[Finding]:
     """A setting that has another value."""
-    yield from differences(device, expected, observed, lambda name: name)
+    for vrf, here in observed.items():
+        where = "" if vrf == DEFAULT_VRF else f" VRF {vrf}"
+        yield from differences(device, expected[DEFAULT_VRF], here, lambda name: f"{name}{where}")  # noqa: B023
 
 
 @node_check(

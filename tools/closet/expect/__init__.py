@@ -7,6 +7,7 @@ from closet.expect.pairs import endpoints
 from closet.expect.reach import expected_hops, planned_hops
 from closet.expect.routes import expected_fibs
 from closet.expect.sessions import expected_sessions
+from closet.expect.settings import expected_settings
 from closet.expect.spread import expected_spread
 from closet.expect.tables import expected_table_bounds
 
@@ -18,6 +19,7 @@ __all__ = [
     "expected_l3vnis",
     "expected_matrix",
     "expected_sessions",
+    "expected_settings",
     "expected_spread",
     "expected_table_bounds",
     "expected_tables",

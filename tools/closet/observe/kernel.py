@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
+from ipaddress import IPv4Network
 
+from closet.expect import expected_settings
 from closet.observe import netlink
 from closet.plan import DEFAULT_VRF, Fabric
-from closet.records import Fib, Port, Tables
-from closet.render.host import sysctls
+from closet.records import Fib, Port, Settings, Tables
 from closet.runtime.node import LiveNode
 
+RTPROT_KERNEL, RTPROT_BOOT = 2, 3
 RTPROT_BGP = 186
 RTPROT_ZSTATIC = 196
 """include/uapi/linux/rtnetlink.h"""
+MAKERS = {1: "redirect", RTPROT_BOOT: "hand", 4: "hand", 11: "zebra", 16: "DHCP", RTPROT_ZSTATIC: "staticd"}
+"""RTPROT_* → who makes such routes; `ip route add` says `boot`."""
+ANYWHERE = IPv4Network("0.0.0.0/0")
 RT_TABLE_MAIN = 254
 IFF_UP = 1
 IFF_LOWER_UP = 1 << 16
@@ -26,33 +31,46 @@ FLOOD = "00:00:00:00:00:00"
 
 
 def tables(node: LiveNode, fabric: Fabric) -> Tables:
-    """The routes of every VRF: of the underlay those of BGP, of a tenant the static ones to its peers, too.
+    """The routes of every VRF, whoever made them, but those that come with an address.
+
+    Static routes count where the plan has such: in a tenant's VRF, to its peers. In the underlay they are the user's
+    own where the intent gives configuration for this node, and are left out.
 
     Raises:
         ProbeError: the node is gone.
     """
-    found = {DEFAULT_VRF: fib(node)}
-    for tenant in fabric.vrfs(fabric[node.name]):
-        found[tenant.name] = fib(node, tenant.name, bridge=tenant.bridge)
+    planned = fabric[node.name]
+    own = {RTPROT_KERNEL} | ({RTPROT_ZSTATIC} if planned.config is not None or planned.extra is not None else set())
+    found = {DEFAULT_VRF: _fib(node, DEFAULT_VRF, "", {RTPROT_BGP}, own)}
+    for tenant in fabric.vrfs(planned):
+        found[tenant.name] = _fib(node, tenant.name, tenant.bridge, {RTPROT_BGP, RTPROT_ZSTATIC}, {RTPROT_KERNEL})
     return found
 
 
-def fib(node: LiveNode, vrf: str = DEFAULT_VRF, *, bridge: str = "") -> Fib:
-    """The routes of a VRF; next hops on `bridge` by the VTEP behind it. Without that VRF, none.
-
-    Raises:
-        ProbeError: the node is gone.
-    """
-    routes: Fib = {}
+def _fib(node: LiveNode, vrf: str, bridge: str, ours: Container[int], own: Container[int]) -> Fib:
     names = node.ports(vrf=vrf)
     table = RT_TABLE_MAIN if vrf == DEFAULT_VRF or node.has_namespace(vrf) else _table(netlink.links(node), vrf)
-    protocols = {RTPROT_BGP} if vrf == DEFAULT_VRF else {RTPROT_BGP, RTPROT_ZSTATIC}
-    for route in netlink.routes(node, vrf):
-        if route.table != table or route.protocol not in protocols:
-            continue
-        ways = {str(gateway) if names[i] == bridge else names[i] for i, gateway in route.hops if i in names}
-        routes[route.prefix] = frozenset(ways - {"lo"})
-    return routes
+    its = [r for r in netlink.routes(node, vrf) if r.table == table and r.protocol not in own]
+    return fib_of(its, names, bridge=bridge, ours=ours)
+
+
+def fib_of(routes: Iterable[netlink.Route], names: Mapping[int, str], *, bridge: str, ours: Container[int]) -> Fib:
+    """Routes of one table as prefix → ways out; a way that none of `ours` made says who did.
+
+    Args:
+        names: of interfaces, by index. bridge: next hops on it are told by the VTEP behind it.
+        ours: protocols (RTPROT_*) that the design uses.
+    """
+    found: Fib = {}
+    for route in routes:
+        ways = {str(gateway) if names[i] == bridge else names[i] for i, gateway in route.hops if i in names} - {"lo"}
+        if route.protocol not in ours:
+            if route.table != RT_TABLE_MAIN and (route.prefix, route.hops) == (ANYWHERE, ()):
+                continue  # the end of a VRF's table, beyond which there would be the main one (vrfs.sh)
+            by = MAKERS.get(route.protocol, f"protocol {route.protocol}")
+            ways = {f"{way} (by {by})" for way in ways or {"blackhole"}}
+        found[route.prefix] = found.get(route.prefix, frozenset()) | ways
+    return found
 
 
 def _table(links: Iterable[netlink.Device], vrf: str) -> int:
@@ -82,19 +100,18 @@ def _places(node: LiveNode, fabric: Fabric) -> list[str]:
     return [DEFAULT_VRF, *(t.name for t in fabric.vrfs(fabric[node.name]) if node.has_namespace(t.name))]
 
 
-def settings(node: LiveNode, fabric: Fabric) -> dict[str, int]:
-    """The kernel settings the plan gives a value, as they are; where VRFs differ, by the last that does.
+def settings(node: LiveNode, fabric: Fabric) -> Settings:
+    """The kernel settings the design needs, as they are in every VRF that has its own.
 
     Raises:
         ProbeError: the node is gone.
     """
-    planned = sysctls(fabric[node.name])
-    files = ["/proc/sys/" + name.replace(".", "/") for name in planned]
-    found: dict[str, int] = {}
-    for vrf in _places(node, fabric):
-        here = dict(zip(planned, map(int, node.read_all(files, vrf=vrf).values()), strict=True))
-        found |= {name: value for name, value in here.items() if value != planned[name] or name not in found}
-    return found
+    names = expected_settings(fabric)[node.name][DEFAULT_VRF]
+    files = ["/proc/sys/" + name.replace(".", "/") for name in names]
+    return {
+        vrf: dict(zip(names, map(int, node.read_all(files, vrf=vrf).values()), strict=True))
+        for vrf in _places(node, fabric)
+    }
 
 
 def layer2(node: LiveNode, fabric: Fabric) -> frozenset[str]:

@@ -9,12 +9,15 @@ from closet.expect import (
     endpoints,
     expected_fibs,
     expected_hops,
+    expected_knocks,
     expected_sessions,
     expected_table_bounds,
     expected_tables,
 )
+from closet.expect.knocks import NEIGHBOURLY, TCP, UDP
 from closet.expect.reach import Walk
-from closet.plan import Fabric, Role
+from closet.intent import loads
+from closet.plan import Fabric, Role, plan
 
 
 @given(fabric=infer)
@@ -61,6 +64,17 @@ def test_sessions_are_mutual_and_there_is_one_a_link(fabric: Fabric, data):
             assert bool(session.bfd) == (fabric.bfd is not None)
             back = [s for s in sessions[session.neighbour].values() if s.neighbour == name]
             assert len(back) == len([s for s in mine.values() if s.neighbour == session.neighbour])
+
+
+def test_a_numbered_link_has_a_door_that_an_unnumbered_one_has_not():
+    numbered, plain = (
+        plan(loads(f"name: x\nleaves: 2\nlinks: {{addressing: {word}}}\n")) for word in ("numbered", "unnumbered")
+    )
+    beyond = expected_knocks(numbered).keys() - expected_knocks(plain).keys()
+    near = {str(numbered[leaf].port("eth3").address.ip) for leaf in ("leaf1", "leaf2")}
+    assert {k.address for k in beyond} == near
+    doors = {("TCP", n) for n in TCP} | {("UDP", n) for n in UDP}
+    assert {(k.protocol, k.port) for k in beyond} == doors - NEIGHBOURLY
 
 
 def _leaves(fabric: Fabric, endpoint) -> set[str]:

@@ -21,8 +21,9 @@ def expected_knocks(fabric: Fabric) -> dict[Knock, str]:
     """One host of each VRF of each leaf knocks at its own leaf, at a remote one and at the top; nobody may answer.
 
     It knocks where its ping arrives and is answered whichever way packets go: not every leaf need be on every spine.
-    At its own leaf it tries the link-local address, too. Without a default route (rails-only) that is the only
-    address of a switch that a host can reach. From inside a tenant even a ping of a loopback must get no answer.
+    At its own leaf it tries the addresses of the link's other end, too: the link-local one and, where links of the
+    underlay are numbered, that of the /31. Without a default route (rails-only) a host can reach no other of a switch.
+    From inside a tenant even a ping of a loopback must get no answer.
     """
     first: dict[tuple[str, str], tuple[Node, Port]] = {}
     for host in fabric.hosts:
@@ -33,12 +34,15 @@ def expected_knocks(fabric: Fabric) -> dict[Knock, str]:
     tops = fabric.role(fabric.top)
     tables = expected_tables(fabric)
     fibs = {name: its[DEFAULT_VRF] for name, its in tables.items()}
-    knocks = {}
+    knocks: dict[Knock, str] = {}
     for (name, vrf), (host, port) in sorted(first.items(), key=lambda it: place[it[0][0]]):
         leaf, i = fabric[name], place[name]
-        local = f"{leaf.port(port.peer_port).link_local}%{port.name}"
-        for door in (d for d in _doors() if d not in NEIGHBOURLY):
-            knocks[Knock(host.name, leaf.name, local, *door)] = "silent"
+        near = leaf.port(port.peer_port)
+        its = [f"{near.link_local}%{port.name}"]
+        if near.address is not None and vrf == DEFAULT_VRF:
+            its.append(str(near.address.ip))
+        closed = [d for d in _doors() if d not in NEIGHBOURLY]
+        knocks |= {Knock(host.name, leaf.name, address, *d): "silent" for address in its for d in closed}
         far = dict.fromkeys((leaf.name, leaves[(i + 1) % len(leaves)].name, tops[i % len(tops)].name))
         for switch in (fabric[n] for n in far):
             if vrf != DEFAULT_VRF:

@@ -15,7 +15,7 @@ from pytest_closet.evidence import commands
 @pytest.mark.parametrize(("namespaces", "vrfs"), [(True, {"default", "red", "blue"}), (False, {"default"})])
 def test_every_namespace_of_a_node_is_asked(monkeypatch: pytest.MonkeyPatch, namespaces: bool, vrfs: set[str]) -> None:
     fabric = plan(loads("name: x\nleaves: 2\ntenants: {red: {hosts: ['h?-1']}, blue: {hosts: [h1-2]}}\n"))
-    monkeypatch.setattr(LiveNode, "has_namespace", lambda _, vrf: namespaces)
+    monkeypatch.setattr(LiveNode, "has_namespace", lambda *_: namespaces)
     asked = list(commands(fabric, LiveNode(name="leaf1", pid=0, folder=Path())))
     files = [file for file, _, _ in asked]
     assert len(set(files)) == len(files)

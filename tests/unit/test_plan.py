@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, infer
 
 from closet.intent import Intent, loads
-from closet.plan import Fabric, Role, plan
+from closet.plan import Fabric, Role, notes, plan
 from closet.plan.fabric import TIER
 
 
@@ -195,3 +195,18 @@ def test_rdma_is_wished_for_hosts_and_differs_where_a_node_says_so():
     fabric = plan(loads(text))
     assert [h.rdma for h in fabric.hosts] == ["verbs", "verbs", "endpoint", "none"]
     assert {s.rdma for s in fabric.switches} == {"none"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("rails: 2\nhosts: {per_group: 2, routes: aggregates}", "g1-h1 and others are on several leaves, "),
+        ("leaves: 2\nhosts: {per_pair: 1, routes: aggregates}", "h1-1 is on several leaves, "),
+        ("rails: 2\nhosts: {per_group: 2}", None),
+        ("spines: 0\nrails: 2\nhosts: {per_group: 2}", None),
+        ("leaves: 2\nhosts: {per_leaf: 2, routes: aggregates}", None),
+    ],
+)
+def test_nics_that_reach_less_than_one_may_think_are_noted(words: str, said: str | None):
+    noted = list(notes(plan(loads(f"name: x\n{words}\n"))))
+    assert [said in note for note in noted] == ([True] if said else [])

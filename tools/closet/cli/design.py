@@ -14,7 +14,7 @@ from closet.cli.show import Spinner, as_json, table
 from closet.errors import UsageError
 from closet.intent import load
 from closet.intent.schema import intent_schema
-from closet.plan import DEFAULT_VRF, Fabric, Node, plan
+from closet.plan import DEFAULT_VRF, Fabric, Node, notes, plan
 from closet.plan.tenant import Space
 
 MARK = ".closet-render"
@@ -32,6 +32,8 @@ def plan_command(intent: Path, json_: bool) -> None:
         as_json(_data(fabric))
         return
     click.echo(f"{fabric.name}: {fabric.summary()}, MTU {fabric.mtu}")
+    for note in notes(fabric):
+        click.echo(f"note: {note}")
     rows = (
         (n.name, n.role, n.asn, n.loopback, _block_or_tenant(n), " ".join(f"{p.name}→{p.peer}" for p in n.ports[:6]))
         for n in fabric

@@ -10,7 +10,7 @@ import click
 from closet.cli.show import Spinner, as_json, since_start, table
 from closet.intent import load
 from closet.lab import Lab, Progress, up
-from closet.plan import DEFAULT_VRF, Fabric, Node
+from closet.plan import DEFAULT_VRF, Fabric, Node, notes
 from closet.suite import Result
 
 PHASES = {"nodes": "nodes", "daemons": "daemons", "converged": "converged", "proven": "proven"}
@@ -49,6 +49,8 @@ def up_command(ctx: click.Context, intent: Path, runtime: str, name: str | None,
 
 def _screen(lab: Lab, timings: dict[str, float]) -> None:
     click.echo(f"{lab.name}: {lab.fabric.summary()}, {lab.state.why}")
+    for note in notes(lab.fabric):
+        click.echo(f"note: {note}")
     shown = "  ".join(f"{word} {timings[phase]:.2f} s" for phase, word in PHASES.items() if phase in timings)
     click.echo(f"{shown}: {verdict(lab.results)}")
     table(("node", "role", "AS", "loopback", "links"), (_row(lab.fabric, n) for n in lab.fabric))

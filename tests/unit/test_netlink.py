@@ -76,6 +76,15 @@ def test_routes(address: IPv4Address, length: int, hops: list[tuple[int, IPv4Add
     assert netlink.parse_route(body) == Route(prefix, 1010, 186, tuple(hops))
 
 
+@pytest.mark.parametrize("flags", [0, 0x200])
+def test_a_path_mtu_that_was_learned_is_no_route(flags: int) -> None:
+    message = rtmsg()
+    message["family"], message["dst_len"], message["table"], message["flags"] = 2, 32, 254, flags
+    message["attrs"] = [("RTA_DST", "10.64.0.16"), ("RTA_OIF", 2)]
+    (body,) = said(message)
+    assert netlink.remembered(body) == bool(flags)
+
+
 @given(NUMBERS, st.ip_addresses(), MACS, st.booleans(), st.integers(0, 65535))
 def test_neighbours(index: int, address: Any, mac: str, known: bool, state: int) -> None:
     message = ndmsg()

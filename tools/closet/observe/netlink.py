@@ -38,6 +38,8 @@ IFLA_VRF_TABLE = 1
 RTEXT_FILTER_SKIP_STATS = 8
 RTMSG = struct.Struct("=BBBBBBBBI")
 """struct rtmsg: family, destination's length, source's, TOS, table, protocol, scope, type, flags."""
+RTM_F_CLONED = 0x200
+"""include/uapi/linux/rtnetlink.h"""
 RTNEXTHOP = struct.Struct("=HBBi")
 """struct rtnexthop: length with its attributes, flags, weight, index of the interface."""
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_MULTIPATH, RTA_TABLE = 1, 4, 5, 9, 15
@@ -115,13 +117,13 @@ def links(node: LiveNode, vrf: str = DEFAULT_VRF) -> list[Device]:
 
 
 def routes(node: LiveNode, vrf: str = DEFAULT_VRF) -> list[Route]:
-    """Every IPv4 route, of all tables.
+    """Every IPv4 route, of all tables; but not what the kernel remembers of single addresses, such as a path MTU.
 
     Raises:
         ProbeError: see `links`.
     """
     asked = bytes([socket.AF_INET]).ljust(RTMSG.size, b"\0")
-    return [parse_route(m) for m in _dump(node, vrf, RTM_GETROUTE, asked)]
+    return [parse_route(m) for m in _dump(node, vrf, RTM_GETROUTE, asked) if not remembered(m)]
 
 
 def neighbours(node: LiveNode, family: int, vrf: str = DEFAULT_VRF) -> list[Neighbour]:
@@ -198,6 +200,11 @@ def parse_route(message: memoryview) -> Route:
         at += max(size + 3 & ~3, RTNEXTHOP.size)
     prefix = _network(bytes(its.get(RTA_DST, ANYWHERE)), length)
     return Route(prefix, _number(its, RTA_TABLE) or table, protocol, tuple(hops))
+
+
+def remembered(message: memoryview) -> bool:
+    """Whether a message of RTM_NEWROUTE is an exception to a route (net/ipv4/route.c: `fnhe_dump_bucket`)."""
+    return bool(RTMSG.unpack_from(message)[-1] & RTM_F_CLONED)
 
 
 def parse_neighbour(message: memoryview) -> Neighbour:

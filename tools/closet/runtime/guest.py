@@ -78,6 +78,7 @@ class GuestNode(LiveNode):
         self.machine_born = processes.born(machine) if machine_born is None else machine_born
         self._session: Agent | None = None
         self._lock = threading.Lock()
+        self._way = threading.Lock()
 
     def alive(self) -> bool:
         """Whether both its container and its microVM run."""
@@ -174,9 +175,9 @@ class GuestNode(LiveNode):
         """The index of an interface in the microVM; see `LiveNode.index`."""
         return int(self._ask().ask("index", port))
 
-    def read(self, path: str, *, vrf: str = "default") -> str:
+    def read(self, path: str, *, vrf: str = "default", timeout: float = 60.0) -> str:
         """A file of the microVM; see `LiveNode.read`."""
-        data: bytes = self._ask().ask("read", path)
+        data: bytes = self._ask().ask("read", path, seconds=timeout)
         return data.decode()
 
     def read_all(self, paths: Iterable[str], *, vrf: str = "default") -> dict[str, str]:
@@ -188,9 +189,12 @@ class GuestNode(LiveNode):
         names = [line.partition(":")[0].strip() for line in self.read("/proc/net/dev").splitlines()[2:]]
         return {self.index(name): name for name in names}
 
-    def argv(self, command: Sequence[str], *, terminal: bool = False, vrf: str = "default") -> list[str]:
+    def argv(
+        self, command: Sequence[str], *, terminal: bool = False, vrf: str = "default", timeout: float = 30.0
+    ) -> list[str]:
         """The command line that runs `command` in the microVM; see `LiveNode.argv`."""
-        self._share_connection()
+        with self._way:  # whoever comes second joins the connection of the first
+            self._share_connection(time.monotonic() + timeout)
         how = ["-t"] if terminal else ["-T"]
         far = CALL.format(calls=self._ask().ask("calls"), command=shlex.join(command))
         return [*super().argv([*SSH, "-o", "ControlMaster=no", *how, GUEST, "--", far])]
@@ -199,14 +203,20 @@ class GuestNode(LiveNode):
         """See `LiveNode.outlive`."""
         self._ask().outlive()
 
-    def _share_connection(self) -> None:
+    def _share_connection(self, deadline: float) -> None:
         """Have one SSH connection that others join: a new one each time would cost a second without KVM."""
-        inside = super().argv
-        if subprocess.run(
-            inside([*SSH, "-O", "check", GUEST]), stdin=subprocess.DEVNULL, capture_output=True, check=False
-        ).returncode:
+        if self._ssh("-O", "check", deadline=deadline):
             (self.root / CONTROL.lstrip("/")).unlink(missing_ok=True)
-            master = [*SSH, "-o", "ControlMaster=yes", "-o", "ControlPersist=yes", "-f", "-N", GUEST]
-            quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            if subprocess.run(inside(master), **quiet, check=False, cwd=os.sep).returncode:  # type: ignore[call-overload]
+            if self._ssh("-o", "ControlMaster=yes", "-o", "ControlPersist=yes", "-f", "-N", deadline=deadline):
                 raise self.gone()
+
+    def _ssh(self, *options: str, deadline: float) -> int:
+        """Have SSH do something that takes no time where the microVM answers; its return code."""
+        argv = super().argv([*SSH, *options, GUEST])
+        left = max(deadline - time.monotonic(), 0.0)
+        none = subprocess.DEVNULL
+        try:
+            done = subprocess.run(argv, stdin=none, stdout=none, stderr=none, check=False, cwd=os.sep, timeout=left)
+        except subprocess.TimeoutExpired:
+            raise self.gone() from None
+        return done.returncode

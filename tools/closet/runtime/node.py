@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -165,11 +165,14 @@ class LiveNode:
         with self.netns(vrf):
             return socket.if_nametoindex(port)
 
-    def read(self, path: str, *, vrf: str = "default") -> str:
+    def read(self, path: str, *, vrf: str = "default", timeout: float = 60.0) -> str:
         """A file below /proc/sys/net or /proc/net, as the node's kernel has it.
 
+        Args:
+            timeout: seconds that a kernel of its own may take to answer.
+
         Raises:
-            OSError: there is no such file. ProbeError: the node is gone.
+            OSError: there is no such file. ProbeError: the node is gone, or does not answer.
         """
         with self.netns(vrf):
             return proc.read(path)
@@ -192,15 +195,18 @@ class LiveNode:
         with self.netns(vrf):
             return dict(socket.if_nameindex())
 
-    def argv(self, command: Sequence[str], *, terminal: bool = False, vrf: str = "default") -> list[str]:
+    def argv(
+        self, command: Sequence[str], *, terminal: bool = False, vrf: str = "default", timeout: float = 30.0
+    ) -> list[str]:
         """The command line that runs `command` in the node.
 
         Args:
             terminal: whether a person sits before it.
             vrf: be where the devices of this VRF are.
+            timeout: seconds that the way to a kernel of its own may take to come to be.
 
         Raises:
-            ProbeError: the node is gone.
+            ProbeError: the node is gone, or does not answer.
         """
         if not self.alive():
             raise self.gone()
@@ -241,13 +247,15 @@ class LiveNode:
         Raises:
             ProbeError: the node is gone, the command took too long or, with `check`, failed.
         """
+        deadline = time.monotonic() + timeout
+        argv = self.argv(command, vrf=vrf, timeout=timeout)
         try:
             p = subprocess.run(
-                self.argv(command, vrf=vrf),
+                argv,
                 start_new_session=True,  # Ctrl-C is closet's to handle
                 capture_output=True,
                 text=True,
-                timeout=timeout,
+                timeout=max(deadline - time.monotonic(), 0.0),
                 check=False,
                 input=stdin or "",
             )
@@ -274,18 +282,6 @@ class LiveNode:
             if line.startswith("% "):
                 raise ProbeError(f"{self.name}: vtysh: {line} ({'; '.join(commands)})")
         return done.stdout
-
-    def vtysh_json(self, command: str) -> Any:
-        """The answer to a `show ... json` command.
-
-        Raises:
-            ProbeError: see `vtysh`; or the answer is not JSON.
-        """
-        text = self.vtysh(command)
-        try:
-            return json.loads(text)
-        except ValueError:
-            raise ProbeError(f"{self.name}: {command!r} gave no JSON: {text.strip()[:80]!r}") from None
 
     def popen(self, *command: str, **kwargs: Any) -> subprocess.Popen[bytes]:
         """Start a command in the node; the caller ends it."""

@@ -140,8 +140,9 @@ class Session:
             self.selector.register(s, selectors.EVENT_READ, n)
 
     def do_close(self, n):
-        """Close one."""
-        s = self.sockets.pop(n)
+        """Close one; one that could not be opened is closed."""
+        if (s := self.sockets.pop(n, None)) is None:
+            return
         self.errors.pop(n, None)
         with contextlib.suppress(KeyError):
             self.selector.unregister(s)

@@ -177,6 +177,14 @@ def test_what_the_kernel_refuses_is_the_same_error_here(agent):
         s.bind(("192.0.2.1", 0))
 
 
+def test_a_socket_there_cannot_be_leaves_the_others_alone(agent):
+    with agent.open(*UDP) as other:
+        with pytest.raises(OSError, match="not supported"):
+            agent.open(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_UDP)
+        other.bind(("127.0.0.1", 0))
+        assert other.sendto(b"x", other.getsockname()) == 1
+
+
 def test_when_the_guest_is_gone_so_are_its_sockets(agent):
     s = agent.open(*UDP)
     s.settimeout(5)

@@ -80,16 +80,49 @@ def test_what_a_machine_lacks_is_said_with_what_to_do(monkeypatch):
 
 def test_kvm_is_used_only_where_a_guest_was_seen_to_run(monkeypatch, tmp_path):
     monkeypatch.setenv("CLOSET_CACHE", str(tmp_path))
-    probes = []
+    probes = [False, None, None]  # the last first
     monkeypatch.setattr(accel.os, "access", lambda *_: True)
-    monkeypatch.setattr(accel, "_starts", lambda ready: probes.append(ready))
+    monkeypatch.setattr(accel, "_starts", lambda _: probes.pop())
     ready = image.Image(tmp_path, tmp_path, tmp_path)
-    assert [accel.best(ready).name for _ in range(3)] == ["TCG"] * 3
-    assert len(probes) == 1
+    for _ in range(2):
+        assert accel.best(ready).why == "a guest under /dev/kvm said nothing in 10 s", "nothing is decided"
+    for _ in range(2):
+        assert accel.best(ready).why == "no guest starts under /dev/kvm"
     next(tmp_path.glob("kvm-*")).write_text("yes")
     assert accel.best(ready).name == "KVM"
     monkeypatch.setattr(accel.os, "access", lambda *_: False)
     assert accel.best(ready).why == "no /dev/kvm"
+
+
+@pytest.mark.parametrize(
+    ("says", "starts"),
+    [
+        (f"echo '{accel.SIGN}'", True),
+        (f"echo '{accel.SIGN}'; exec sleep 60", True),
+        ("echo failed to initialize kvm >&2; exit 1", False),
+        ("exec sleep 60", None),
+    ],
+)
+def test_what_a_guest_under_kvm_said(monkeypatch, tmp_path, says, starts):
+    """QEMU is a script here: one that ends has decided, one that takes too long has not."""
+    qemu = tmp_path / "qemu-system-x86_64"
+    qemu.write_text(f"#!/bin/sh\n{says}\n")
+    qemu.chmod(0o755)
+    (tmp_path / "initrd").touch()
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(accel, "SECONDS", 0.5)
+    monkeypatch.setattr(accel.image, "archive", lambda *_, **__: b"")
+    assert accel._starts(image.Image(tmp_path, tmp_path / "initrd", tmp_path)) is starts
+
+
+def test_the_frequency_a_guest_is_told_is_the_counters_and_not_the_moments(monkeypatch, tmp_path):
+    """Else each `up` would boot a template of its own."""
+    monkeypatch.setattr(accel, "CPUINFO", tmp_path / "cpuinfo")
+    for moment in ("800.017", "3391.402"):
+        accel.CPUINFO.write_text(f"model name\t: x\ncpu MHz\t\t: {moment}\nbogomips\t: 5187.98\nflags\t: tsc\n")
+        assert accel._tsc() == "tsc_early_khz=2594000"
+    accel.CPUINFO.write_text("")
+    assert accel._tsc() == ""
 
 
 PANIC = """

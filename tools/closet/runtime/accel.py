@@ -16,6 +16,7 @@ SIGN = "closet: a guest runs"
 SECONDS = 10.0
 """How long a guest under KVM may take for its first word: it needs less than one."""
 
+CPUINFO = Path("/proc/cpuinfo")
 CPU = "max,-erms,-fsrm,-la57"
 """What TCG plays: all it can, but for what makes it slow: string moves byte by byte, and a fifth level of tables."""
 
@@ -38,7 +39,7 @@ class Accelerator:
 
 
 def best(ready: Image) -> Accelerator:
-    """KVM where a guest really starts under it, else TCG; probed once each time the machine boots."""
+    """KVM where a guest really starts under it, else TCG; decided once each time the machine boots."""
     why = _why_not_kvm(ready)
     if why is None:
         return Accelerator("KVM", ("-accel", "kvm", "-cpu", "host"), "", "a guest runs under /dev/kvm", True)
@@ -47,9 +48,13 @@ def best(ready: Image) -> Accelerator:
 
 
 def _tsc() -> str:
-    """Spare the guest to measure the counter's frequency, which takes long and goes wrong when others are busy."""
-    found = re.search(r"^cpu MHz\s*: (\d+)", Path("/proc/cpuinfo").read_text(encoding="ascii"), re.MULTILINE)
-    return f"tsc_early_khz={int(found[1]) * 1000}" if found else ""
+    """Spare the guest to measure the counter's frequency, which takes long and goes wrong when others are busy.
+
+    It is half the BogoMIPS, which Linux works out from it (arch/x86/kernel/tsc.c: tsc_init), in whole MHz, which is as
+    well as it is measured; "cpu MHz" is that of the moment.
+    """
+    found = re.search(r"^bogomips\s*: ([\d.]+)", CPUINFO.read_text(encoding="ascii"), re.MULTILINE)
+    return f"tsc_early_khz={round(float(found[1]) / 2) * 1000}" if found else ""
 
 
 def _why_not_kvm(ready: Image) -> str | None:
@@ -58,14 +63,16 @@ def _why_not_kvm(ready: Image) -> str | None:
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     verdict = paths.cache() / f"kvm-{boot}"
     if not verdict.exists():
+        if (starts := _starts(ready)) is None:  # a busy machine says nothing about KVM
+            return f"a guest under /dev/kvm said nothing in {SECONDS:g} s"
         for old in paths.cache().glob("kvm-*"):
             old.unlink(missing_ok=True)
-        verdict.write_text("yes" if _starts(ready) else "no", encoding="ascii")
+        verdict.write_text("yes" if starts else "no", encoding="ascii")
     return None if verdict.read_text(encoding="ascii") == "yes" else "no guest starts under /dev/kvm"
 
 
-def _starts(ready: Image) -> bool:
-    """Whether a guest says its word under KVM."""
+def _starts(ready: Image) -> bool | None:
+    """Whether a guest says its word under KVM; None if it has not in time, and still might."""
     init = f"#!/bin/sh\nmount -t devtmpfs dev /dev\necho '{SIGN}' >/dev/ttyS0\npoweroff -f\n"
     probe = os.memfd_create("initrd")
     try:
@@ -84,7 +91,7 @@ def _starts(ready: Image) -> bool:
             check=False,
         )
     except subprocess.TimeoutExpired as e:
-        return SIGN.encode() in (e.stdout or b"")
+        return SIGN.encode() in (e.stdout or b"") or None
     finally:
         os.close(probe)
     return SIGN.encode() in done.stdout

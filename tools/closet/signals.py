@@ -21,6 +21,17 @@ def uninterrupted() -> Iterator[None]:
 
 
 @contextmanager
+def undoing() -> Iterator[ExitStack]:
+    """What is called back at the end is called to its end, all of it, whoever asks to hurry and whatever fails."""
+    stack = ExitStack()
+    try:
+        yield stack
+    finally:
+        with uninterrupted():
+            stack.close()
+
+
+@contextmanager
 def to_its_end() -> Iterator[None]:
     """Let this come to its end; who asks for another meanwhile is heard then."""
     heard: list[int] = []

@@ -22,6 +22,7 @@ from closet.observe.vty import ask_json, tell
 from closet.plan import DEFAULT_VRF, Fabric, Node
 from closet.records import Finding, about
 from closet.runtime.node import LiveNode
+from closet.signals import undoing
 from closet.suite import run_one
 
 STORM = 10_000
@@ -118,11 +119,10 @@ def _addresses(a: Attacker) -> frozenset[str]:
 @contextmanager
 def _announcing(fabric: Fabric, nodes: Mapping[str, LiveNode], tries: Collection[Announcement]) -> Iterator[None]:
     """The hosts drop their own policy and announce the prefixes over every link, whether or not they have a route."""
-    try:
+    with undoing() as undo:
+        undo.callback(_each_tells, nodes, {t: _honest(fabric, t) for t in tries})
         _each_tells(nodes, {t: _rogue(fabric, t) for t in tries})
         yield
-    finally:
-        _each_tells(nodes, {t: _honest(fabric, t) for t in tries})
 
 
 def _each_tells(nodes: Mapping[str, LiveNode], lines: Mapping[Announcement, list[str]]) -> None:

@@ -7,12 +7,16 @@ Kmin = Kmax does (DCTCP's way; Alizadeh et al., SIGCOMM 2010, section 3.1), befo
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 from closet.observe.marks import TABLE, counter, spaces
 from closet.plan import Fabric, Node
 from closet.roce.wire import UDP_PORT
 from closet.runtime.node import LiveNode
+from closet.signals import undoing
+
+AWAY = f"table inet {TABLE} {{ }}\ndelete table inet {TABLE}\n"
+"""Removes a switch's congestion points, whether or not it came to have any."""
 
 
 @contextmanager
@@ -29,13 +33,13 @@ def marking(
     Raises:
         ProbeError: a switch is gone, or its kernel refuses.
     """
-    with ExitStack() as stack:
+    with undoing() as undo:
         for switch in fabric.switches:
             node = nodes[switch.name]
             for vrf in spaces(fabric, node):
                 rules = ruleset(fabric, switch, rate, between, burst, marks=switch.name not in off)
+                undo.callback(node.run, "nft", "-f", "-", stdin=AWAY, vrf=vrf)  # first: it may be cut in two
                 node.run("nft", "-f", "-", stdin=rules, vrf=vrf)
-                stack.callback(node.run, "nft", "delete", "table", "inet", TABLE, vrf=vrf)
         yield
 
 

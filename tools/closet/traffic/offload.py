@@ -12,6 +12,7 @@ from typing import Literal
 
 from closet.plan import Node
 from closet.runtime.node import LiveNode
+from closet.signals import undoing
 
 FEATURES = ("tx-checksum-ip-generic", "tx-udp-segmentation")
 """Names of ethtool(8)."""
@@ -36,18 +37,14 @@ def offloads(nodes: Mapping[str, LiveNode], *hosts: Node, to: Literal["on", "off
     Raises:
         ProbeError: as `as_on_a_wire`.
     """
-    switched: list[tuple[LiveNode, str, list[str]]] = []
-    try:
+    with undoing() as undo:
         for host in hosts:
             node = nodes[host.name]
             for port in host.ports:
                 others = _in_state(node, port.name, OPPOSITE[to])
+                undo.callback(_switch, node, port.name, others, OPPOSITE[to])  # first: it may be cut in two
                 _switch(node, port.name, others, to)
-                switched.append((node, port.name, others))
         yield
-    finally:
-        for node, name, others in switched:
-            _switch(node, name, others, OPPOSITE[to])
 
 
 def _in_state(node: LiveNode, port: str, wanted: str) -> list[str]:

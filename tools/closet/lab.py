@@ -19,7 +19,7 @@ from closet.runtime.guest import GuestNode
 from closet.runtime.node import LiveNode
 from closet.runtime.processes import born
 from closet.runtime.protocol import Build
-from closet.runtime.state import CHANGING, INTENT, LabFolder, LabState, write_atomically
+from closet.runtime.state import CHANGING, INTENT, LabFolder, LabState, lifted, write_atomically
 from closet.signals import uninterrupted
 from closet.suite import Result, Which, run, select
 from closet.takedown import find, is_there, remove
@@ -111,7 +111,7 @@ def up(intent: Intent, *, runtime: str = "auto", name: str | None = None, progre
         progress.say(why)
         state = LabState(name=intent.name, runtime=chosen.name, phase="starting", digest=digest, why=why)
         state.backends = {k: str(v) for k, v in speaks.backends.items()}
-        state.lifted = limits.low(len(fabric.nodes))
+        state.lifted = _too_low(len(fabric.nodes))
         try:
             _write(folder, fabric, text, state)
             limits.lift(state.lifted)
@@ -154,6 +154,14 @@ def up(intent: Intent, *, runtime: str = "auto", name: str | None = None, progre
                 raise EnvironmentFault(f"lab {folder.name}: {e.strerror or e}{place}") from e
             raise
         return lab
+
+
+def _too_low(nodes: int) -> dict[str, int]:
+    """The settings to raise for so many nodes, and their values now; of those another lab has raised, before that.
+
+    The last of these labs to go restores them (`closet.takedown`).
+    """
+    return limits.low() | lifted() if nodes >= limits.LARGE else {}
 
 
 def prove(lab: Lab, seconds: float = 15.0, names: Iterable[str] = (), which: Which | None = None) -> list[Result]:

@@ -13,7 +13,7 @@ from closet.errors import UsageError
 from closet.runtime import limits
 from closet.runtime.choose import named
 from closet.runtime.processes import cgroup_folders
-from closet.runtime.state import LabFolder, labs
+from closet.runtime.state import LabFolder, labs, lifted
 
 
 def find(name: str | None = None) -> LabFolder:
@@ -66,7 +66,7 @@ def remove(folder: LabFolder, runtime: str | None) -> bool:
                 each.destroy(folder)
             if folder.exists():
                 folder.remove()
-    if state is not None and not labs():  # the last one out
+    if state is not None and not lifted():  # the last one that needed it
         limits.restore(state.lifted)
     return True
 

@@ -18,10 +18,8 @@ LARGE = 150
 """Nodes from which the neighbour table needs to be larger."""
 
 
-def low(nodes: int) -> dict[str, int]:
-    """The machine's settings that are too low for a lab of so many nodes, and their values now."""
-    if nodes < LARGE:
-        return {}
+def low() -> dict[str, int]:
+    """The machine's settings that are too low for a large lab, and their values now."""
     now = {name: int(Path(name).read_text(encoding="ascii")) for name in NEIGHBOURS}
     return {name: value for name, value in now.items() if value < NEIGHBOURS[name]}
 
@@ -30,7 +28,7 @@ def lift(settings: dict[str, int]) -> None:
     """Raise these settings of the machine, and the open files of this process, which may hold some a node."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    for name in settings:
+    for name in settings.keys() & NEIGHBOURS.keys():
         Path(name).write_text(str(NEIGHBOURS[name]), encoding="ascii")
 
 

@@ -226,6 +226,15 @@ def labs() -> list[LabFolder]:
     return [LabFolder(name) for name in names]
 
 
+def lifted() -> dict[str, int]:
+    """The settings of the machine that labs have raised, and their values before the first of them."""
+    states = [folder.read() for folder in labs()]
+    found: dict[str, int] = {}
+    for name, value in (pair for s in states if s is not None for pair in s.lifted.items()):
+        found[name] = min(value, found.get(name, value))
+    return found
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write a file so that nobody ever reads half of it."""
     new = path.with_name(f".{path.name}.{os.getpid()}")

@@ -247,7 +247,7 @@ def test_netmiko_drives_a_microvm(lab: Lab, of_host: dict[str, list[Nic]]) -> No
     guest = lab[next(iter(of_host))]
     if not isinstance(guest, GuestNode):
         pytest.skip("this machine's kernel speaks RDMA in every namespace: its hosts are no microVMs")
-    netmiko = pytest.importorskip("netmiko")
+    netmiko = pytest.importorskip("netmiko", reason="netmiko is not installed (`pip install closet[dev]`)")
     sock = guest.stream(22, PATIENCE)
     with netmiko.ConnectHandler(
         device_type="linux", host=guest.name, username="root", password="", sock=sock

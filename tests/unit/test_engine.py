@@ -61,10 +61,13 @@ def test_an_engine_that_does_not_answer_is_none(pretend, tmp_path, answer):
 
 def test_no_socket_is_no_engine_and_costs_nothing_to_see(tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path / 'none'}")
-    begin = time.perf_counter()
-    runtime, why = choose("auto")
-    assert time.perf_counter() - begin < 0.03
-    assert (runtime.name, why) == ("oci", "oci runtime (no Docker engine here)")
+    took = []
+    for _ in range(10):
+        begin = time.perf_counter()
+        runtime, why = choose("auto")
+        took.append(time.perf_counter() - begin)
+        assert (runtime.name, why) == ("oci", "oci runtime (no Docker engine here)")
+    assert min(took) < 0.03, "the least of them is not that of a machine which does other things"
 
 
 def test_an_engine_elsewhere_cannot_be_used(monkeypatch):

@@ -24,7 +24,8 @@ from closet.roce.work import Verb
 from closet.runtime.guest import GuestNode
 from closet.runtime.rdma import device
 from closet.traffic.measure import bandwidth, latency, rping
-from closet.traffic.verbs import Job, Nic, transfer
+from closet.traffic.verbs import Job, transfer
+from closet.traffic.worker import End
 
 from . import changes
 from .lifecycle import HEARING
@@ -34,20 +35,20 @@ PATIENCE = 8.0
 SMALL = 20
 """Messages that are enough to see whether they pass."""
 
-Pair = tuple[Nic, Nic]
+Pair = tuple[End, End]
 
 
 @pytest.fixture(scope="module")
-def of_host(lab: Lab) -> dict[str, list[Nic]]:
+def of_host(lab: Lab) -> dict[str, list[End]]:
     """Host → its NICs with a device of the kernel's."""
     hosts = [h for h in lab.fabric.hosts if lab[h.name].rdma in {"microvm", "soft-roce"}]
     if len(hosts) < 2:
         pytest.skip("no two hosts of this fabric speak RDMA by verbs: `hosts: {rdma: verbs}` asks for it")
-    return {h.name: [Nic(lab[h.name], Endpoint(h.name, p.rail, p.name)) for p in h.ports if p.rail] for h in hosts}
+    return {h.name: [End(lab[h.name], Endpoint(h.name, p.rail, p.name)) for p in h.ports if p.rail] for h in hosts}
 
 
 @pytest.fixture(scope="module")
-def pairs(lab: Lab, of_host: dict[str, list[Nic]]) -> list[Pair]:
+def pairs(lab: Lab, of_host: dict[str, list[End]]) -> list[Pair]:
     """All ordered pairs of hosts that may meet; the NICs on the same rail and on another one in turn."""
     found = []
     for n, (a, b) in enumerate(permutations(of_host, 2)):
@@ -58,7 +59,7 @@ def pairs(lab: Lab, of_host: dict[str, list[Nic]]) -> list[Pair]:
 
 
 @pytest.fixture(scope="module")
-def strangers(lab: Lab, of_host: dict[str, list[Nic]]) -> list[Pair]:
+def strangers(lab: Lab, of_host: dict[str, list[End]]) -> list[Pair]:
     """Ordered pairs of hosts of different tenants, from one of each tenant to all others."""
     firsts = {lab.fabric[name].vrf: name for name in reversed(of_host)}.values()
     found = [
@@ -74,11 +75,11 @@ def may_meet(lab: Lab, a: str, b: str) -> bool:
     return lab.fabric[a].vrf == lab.fabric[b].vrf
 
 
-def counted(nic: Nic) -> dict[str, int]:
+def counted(nic: End) -> dict[str, int]:
     return counters(nic.node, device(nic.endpoint.port or ""))
 
 
-def test_the_gid_is_the_32(lab: Lab, of_host: dict[str, list[Nic]]) -> None:
+def test_the_gid_is_the_32(lab: Lab, of_host: dict[str, list[End]]) -> None:
     """The one IPv4 GID of a device is what the plan gave its NIC; it was rendered to FRR, which nothing here asks."""
     for nics in of_host.values():
         found = devices(nics[0].node, lab.fabric)
@@ -199,11 +200,11 @@ def test_interrupted_it_leaves_nothing(lab: Lab, pairs: list[Pair]) -> None:
         changes.eventually(lambda end=end: _assert_idle(end))
 
 
-def _assert_connected(nic: Nic) -> None:
+def _assert_connected(nic: End) -> None:
     assert any(qp.state == "RTS" for qp in queue_pairs(nic.node))
 
 
-def _assert_idle(nic: Nic) -> None:
+def _assert_idle(nic: End) -> None:
     assert nic.node.run("pgrep", "-x", "ib_write_bw", check=False).returncode == 1
     assert queue_pairs(nic.node) == []
 
@@ -242,7 +243,7 @@ def test_a_black_hole_ends_at_the_deadline(lab: Lab, pairs: list[Pair]) -> None:
     assert transfer(a, b, Job(messages=SMALL)).done == SMALL
 
 
-def test_netmiko_drives_a_microvm(lab: Lab, of_host: dict[str, list[Nic]]) -> None:
+def test_netmiko_drives_a_microvm(lab: Lab, of_host: dict[str, list[End]]) -> None:
     """Over a socket of the node's, as who automates real hosts would."""
     guest = lab[next(iter(of_host))]
     if not isinstance(guest, GuestNode):
@@ -258,7 +259,7 @@ def test_netmiko_drives_a_microvm(lab: Lab, of_host: dict[str, list[Nic]]) -> No
 
 
 @contextmanager
-def black_hole(lab: Lab, nic: Nic) -> Iterator[None]:
+def black_hole(lab: Lab, nic: End) -> Iterator[None]:
     """The leaf of a NIC drops all RoCE; afterwards its counters begin anew, or they would tell of it for ever."""
     port = lab.fabric[nic.endpoint.host].port(nic.endpoint.port or "")
     leaf, vrf = lab[port.peer], lab.fabric[port.peer].port(port.peer_port).vrf

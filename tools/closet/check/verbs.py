@@ -9,12 +9,8 @@ from closet.check.registry import NothingHere, node_check
 from closet.observe.rdma import FAULTS, devices
 from closet.plan import Fabric
 from closet.records import Finding, RdmaDevice
+from closet.roce.wire import path_mtu
 from closet.runtime.node import LiveNode
-
-MTUS = (4096, 2048, 1024, 512, 256)
-"""Payload sizes of InfiniBand packets, in bytes (IBTA section 4.7.3)."""
-HEADERS = 80
-"""Bytes rdma_rxe keeps free for headers in the NIC's MTU (drivers/infiniband/sw/rxe/rxe_param.h)."""
 
 Nics = dict[str, tuple[IPv4Address | None, int]]
 """Port → its /32 and the MTU of an RDMA device there."""
@@ -22,7 +18,7 @@ Nics = dict[str, tuple[IPv4Address | None, int]]
 
 def _nics(fabric: Fabric) -> dict[str, Nics]:
     hosts = [h for h in fabric.hosts if h.rdma in {"verbs", "auto"}]
-    return {h.name: {p.name: (p.rail, next(m for m in MTUS if m <= p.mtu - HEADERS)) for p in h.ports} for h in hosts}
+    return {h.name: {p.name: (p.rail, path_mtu(p.mtu)) for p in h.ports} for h in hosts}
 
 
 def _look(node: LiveNode, fabric: Fabric) -> dict[str, RdmaDevice]:

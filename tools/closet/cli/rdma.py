@@ -129,7 +129,8 @@ def _by_endpoint(lab: Lab, a: Endpoint, b: Endpoint, asked: Asked, mtu: int) -> 
 
 
 def _by_verbs(lab: Lab, a: Endpoint, b: Endpoint, asked: Asked) -> Result:
-    from closet.traffic.verbs import Nic, transfer
+    from closet.traffic.verbs import transfer
+    from closet.traffic.worker import End
 
     if asked.rate is not None:
         raise UsageError("--rate: DCQCN is the userspace endpoint's, the kernel's Soft-RoCE has none")
@@ -143,7 +144,7 @@ def _by_verbs(lab: Lab, a: Endpoint, b: Endpoint, asked: Asked) -> Result:
         tos=asked.tos,
         seconds=asked.seconds,
     )
-    return transfer(Nic(lab[a.host], a), Nic(lab[b.host], b), job)
+    return transfer(End(lab[a.host], a), End(lab[b.host], b), job)
 
 
 def _ways(lab: Lab, a: Endpoint, b: Endpoint, result: Result) -> dict[tuple[str, ...], int]:

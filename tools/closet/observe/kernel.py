@@ -88,14 +88,14 @@ def ports(node: LiveNode, fabric: Fabric) -> dict[str, Port]:
     planned = fabric.vrfs(fabric[node.name])
     plumbing = {"lo", *(name for t in planned for name in (t.name, t.bridge, t.vxlan))}
     plumbing |= {p.port(t.name) for t in planned for p in fabric.peerings_of(fabric[node.name], t)}
-    for vrf in _places(node, fabric):
+    for vrf in places(node, fabric):
         for link in netlink.links(node, vrf):
             up = link.flags & IFF_UP and link.flags & IFF_LOWER_UP
             found[link.name] = Port(link.mac, link.mtu, bool(up))
     return {name: port for name, port in found.items() if name not in plumbing}
 
 
-def _places(node: LiveNode, fabric: Fabric) -> list[str]:
+def places(node: LiveNode, fabric: Fabric) -> list[str]:
     """The underlay, and each VRF that is a namespace of its own: together they have every device of a node."""
     return [DEFAULT_VRF, *(t.name for t in fabric.vrfs(fabric[node.name]) if node.has_namespace(t.name))]
 
@@ -110,7 +110,7 @@ def settings(node: LiveNode, fabric: Fabric) -> Settings:
     files = ["/proc/sys/" + name.replace(".", "/") for name in names]
     return {
         vrf: dict(zip(names, map(int, node.read_all(files, vrf=vrf).values()), strict=True))
-        for vrf in _places(node, fabric)
+        for vrf in places(node, fabric)
     }
 
 
@@ -123,7 +123,7 @@ def layer2(node: LiveNode, fabric: Fabric) -> frozenset[str]:
         ProbeError: the node is gone.
     """
     found: set[str] = set()
-    for vrf in _places(node, fabric):
+    for vrf in places(node, fabric):
         found |= set(_layer2_here(node, vrf, arp=not fabric.numbered))
     return frozenset(found)
 

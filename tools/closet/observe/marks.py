@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from closet.errors import ProbeError
-from closet.plan import DEFAULT_VRF, Fabric, Node
+from closet.observe.kernel import places
+from closet.plan import Fabric, Node
 from closet.records import Marks
 from closet.runtime.node import LiveNode
 
@@ -18,11 +19,6 @@ def counter(what: str, switch: Node, port: str) -> str:
     return f"{what}{[p.name for p in switch.ports].index(port)}"
 
 
-def spaces(fabric: Fabric, node: LiveNode) -> list[str]:
-    """The underlay, and each VRF of a switch that is a namespace of its own: where its ports are."""
-    return [DEFAULT_VRF, *(t.name for t in fabric.vrfs(fabric[node.name]) if node.has_namespace(t.name))]
-
-
 def marks(node: LiveNode, fabric: Fabric) -> dict[str, Marks]:
     """Port → packets beyond its threshold, and those it marked.
 
@@ -31,7 +27,7 @@ def marks(node: LiveNode, fabric: Fabric) -> dict[str, Marks]:
     """
     switch = fabric[node.name]
     counts: dict[str, int] = {}
-    for vrf in spaces(fabric, node):
+    for vrf in places(node, fabric):
         said = node.run("nft", "-j", "list", "table", "inet", TABLE, vrf=vrf).stdout
         try:
             items = json.loads(said)["nftables"]

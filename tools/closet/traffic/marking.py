@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
-from closet.observe.marks import TABLE, counter, spaces
+from closet.observe.kernel import places
+from closet.observe.marks import TABLE, counter
 from closet.plan import Fabric, Node
 from closet.roce.wire import UDP_PORT
 from closet.runtime.node import LiveNode
@@ -36,7 +37,7 @@ def marking(
     with undoing() as undo:
         for switch in fabric.switches:
             node = nodes[switch.name]
-            for vrf in spaces(fabric, node):
+            for vrf in places(node, fabric):
                 rules = ruleset(fabric, switch, rate, between, burst, marks=switch.name not in off)
                 undo.callback(node.run, "nft", "-f", "-", stdin=AWAY, vrf=vrf)  # first: it may be cut in two
                 node.run("nft", "-f", "-", stdin=rules, vrf=vrf)

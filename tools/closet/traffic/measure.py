@@ -14,12 +14,12 @@ from typing import TypeVar
 
 from closet.errors import DeadlineError, ProbeError
 from closet.observe.rdma import queue_pairs
-from closet.records import Endpoint, QueuePair
+from closet.records import QueuePair
 from closet.roce.work import Verb
-from closet.runtime.node import LiveNode
 from closet.runtime.rdma import device
 from closet.traffic.perftest import Bandwidth, Latency, Unclocked, parse_bandwidth, parse_latency, parse_rping, why
 from closet.traffic.tool import Said, Tool
+from closet.traffic.worker import End
 
 FIRST_PORT, PORTS = 18515, 4096
 """TCP ports for the tools to meet on: perftest's own, and those after it."""
@@ -41,14 +41,6 @@ ATOMIC = 8
 """Bytes of an atomic operation."""
 T = TypeVar("T")
 _ports = itertools.count(os.getpid() % PORTS)
-
-
-@dataclass(frozen=True, slots=True)
-class Nic:
-    """A NIC that speaks RDMA: its host, and which."""
-
-    node: LiveNode
-    endpoint: Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +79,7 @@ class Ran:
 
     tool: str
     said: Said | None
-    stuck: tuple[tuple[Nic, QueuePair], ...] = ()
+    stuck: tuple[tuple[End, QueuePair], ...] = ()
 
     @property
     def text(self) -> str | None:
@@ -105,7 +97,7 @@ class Ran:
         return tuple(f"{nic.endpoint}: {qp}" for nic, qp in self.stuck)
 
 
-def bandwidth(source: Nic, target: Nic, job: Job) -> Bandwidth:
+def bandwidth(source: End, target: End, job: Job) -> Bandwidth:
     """Move the messages of a job.
 
     Raises:
@@ -115,7 +107,7 @@ def bandwidth(source: Nic, target: Nic, job: Job) -> Bandwidth:
     return found or parse_bandwidth(_must(source, target, run, job.seconds))
 
 
-def latency(source: Nic, target: Nic, job: Job) -> Latency:
+def latency(source: End, target: End, job: Job) -> Latency:
     """Time single messages, one after another.
 
     Raises:
@@ -125,7 +117,7 @@ def latency(source: Nic, target: Nic, job: Job) -> Latency:
     return found or parse_latency(_must(source, target, run, job.seconds))
 
 
-def rping(source: Nic, target: Nic, *, count: int = 10, seconds: float = 20.0) -> int:
+def rping(source: End, target: End, *, count: int = 10, seconds: float = 20.0) -> int:
     """Connect by the RDMA connection manager, and exchange validated messages; returns how many.
 
     All of it is RoCE: nothing meets over TCP.
@@ -145,7 +137,7 @@ def rping(source: Nic, target: Nic, *, count: int = 10, seconds: float = 20.0) -
                 return parse_rping(_must(source, target, run, seconds))
 
 
-def _must(source: Nic, target: Nic, run: Ran, seconds: float) -> str:
+def _must(source: End, target: End, run: Ran, seconds: float) -> str:
     if run.said is None:
         where = "; ".join(run.stalled) or "no queue pair is connected"
         raise DeadlineError(f"{source.endpoint} to {target.endpoint}: {run.tool}: over after {seconds:g} s: {where}")
@@ -158,7 +150,7 @@ def _port() -> int:
     return FIRST_PORT + next(_ports) % PORTS
 
 
-def measured(source: Nic, target: Nic, kind: str, job: Job, parse: Callable[[str], T]) -> tuple[Ran, T | None]:
+def measured(source: End, target: End, kind: str, job: Job, parse: Callable[[str], T]) -> tuple[Ran, T | None]:
     """Run a tool of perftest, again where it could not time itself; its result, if it ended well."""
     deadline = time.monotonic() + job.seconds
     while True:
@@ -172,7 +164,7 @@ def measured(source: Nic, target: Nic, kind: str, job: Job, parse: Callable[[str
                 raise
 
 
-def _perftest(source: Nic, target: Nic, kind: str, job: Job) -> Ran:
+def _perftest(source: End, target: End, kind: str, job: Job) -> Ran:
     """Run a tool of perftest at both ends: kind "bw" or "lat"."""
     deadline = time.monotonic() + job.seconds
     port = _port()
@@ -194,12 +186,12 @@ def _perftest(source: Nic, target: Nic, kind: str, job: Job) -> Ran:
             return Ran(name, said, _queue_pairs(source, target) if said is None else ())
 
 
-def _queue_pairs(*nics: Nic) -> tuple[tuple[Nic, QueuePair], ...]:
+def _queue_pairs(*nics: End) -> tuple[tuple[End, QueuePair], ...]:
     """The connected queue pairs of some NICs, as they stand."""
     return tuple((n, qp) for n in nics for qp in queue_pairs(n.node) if qp.device == device(n.endpoint.port or ""))
 
 
-def _device(nic: Nic) -> list[str]:
+def _device(nic: End) -> list[str]:
     """The device and GID index of a NIC: as many GIDs as addresses, the IPv4 one is looked for."""
     name, gids = device(nic.endpoint.port or ""), {}
     for index in range(8):

@@ -104,7 +104,7 @@ def _done_as_on_a_wire(
     """What does a job, while all that leaves the two hosts by RDMA is packets; Soft-RoCE makes nothing else."""
     a, b = ((nodes[e.host], e) for e in ends)
     if isinstance(job, verbs.Job):
-        yield lambda: verbs.transfer(verbs.Nic(*a), verbs.Nic(*b), job, timed=False)
+        yield lambda: verbs.transfer(End(*a), End(*b), job, timed=False)
     else:
         with as_on_a_wire(nodes, *(fabric[e.host] for e in ends)):
             yield lambda: rdma.transfer(End(*a), End(*b), job)

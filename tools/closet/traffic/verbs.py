@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from closet.observe.rdma import FAULTS, counters
 from closet.roce.ports import of_qps
 from closet.runtime.rdma import device
-from closet.traffic.measure import LEAST, Job, Nic, measured
+from closet.traffic.measure import LEAST, Job, measured
 from closet.traffic.perftest import Latency, parse_bandwidth, parse_latency
+from closet.traffic.worker import End
 
-__all__ = ["Job", "Nic", "Result", "transfer"]
+__all__ = ["Job", "Result", "transfer"]
 
 SAMPLES, SAMPLED = 100, 8 << 20
 """Messages, and bytes, that are enough to tell latency by."""
@@ -63,7 +64,7 @@ class Result:
         return ", ".join(f"{name} {count}" for name, count in both.items() if count) or "retransmitted 0"
 
 
-def transfer(source: Nic, target: Nic, job: Job, *, timed: bool = True) -> Result:
+def transfer(source: End, target: End, job: Job, *, timed: bool = True) -> Result:
     """Have `source` do a job with the memory of `target`. One that stalls ends at its deadline, and says where.
 
     Args:

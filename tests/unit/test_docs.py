@@ -185,3 +185,18 @@ def test_what_a_page_names_is_there(page):
 def test_pages_do_not_outgrow_a_reader():
     assert len((DOCS / "architecture.md").read_text().splitlines()) <= 200
     assert json.loads((DOCS / "intent.schema.json").read_text())["required"] == ["name"]
+
+
+def modules(part: str) -> set[str]:
+    return {p.stem for p in (ROOT / "tools" / "closet" / part).glob("*.py") if not p.stem.startswith("__")}
+
+
+def test_where_the_endpoint_is_told_each_of_its_modules_is_named():
+    import closet.roce
+
+    assert set(re.findall(r"`(\w+)`", closet.roce.__doc__ or "")) == modules("roce")
+
+
+def test_where_traffic_is_told_each_of_its_modules_is_named():
+    (row,) = (line for line in (DOCS / "architecture.md").read_text().splitlines() if line.startswith("| `traffic` |"))
+    assert set(re.findall(r"`(\w+)`", row)) == {"traffic", *modules("traffic")}

@@ -142,9 +142,9 @@ class GuestNode(LiveNode):
                     raise self.gone()
             return self._session
 
-    def _ask(self) -> Agent:
+    def _ask(self, timeout: float = 20.0) -> Agent:
         try:
-            return self.agent()
+            return self.agent(timeout)
         except OSError:
             raise self.gone() from None
 
@@ -177,7 +177,9 @@ class GuestNode(LiveNode):
 
     def read(self, path: str, *, vrf: str = "default", timeout: float = 60.0) -> str:
         """A file of the microVM; see `LiveNode.read`."""
-        data: bytes = self._ask().ask("read", path, seconds=timeout)
+        end = time.monotonic() + timeout
+        agent = self._ask(min(timeout, 20.0))
+        data: bytes = agent.ask("read", path, seconds=max(end - time.monotonic(), 0.0))
         return data.decode()
 
     def read_all(self, paths: Iterable[str], *, vrf: str = "default") -> dict[str, str]:

@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -132,6 +133,9 @@ class Guest(GuestNode):
 
     def enter(self, command: Any, *, vrf: str = "default") -> list[str]:
         return ["sh", "-c", self.script, "sh", *command]
+
+    def agent(self, timeout: float = 20.0) -> Any:
+        return SimpleNamespace(ask=lambda *_, **__: "calls")
 
 
 @pytest.mark.usefixtures("clock")

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
@@ -148,6 +149,11 @@ class GuestNode(LiveNode):
         except OSError:
             raise self.gone() from None
 
+    def _answer(self, *question: str, deadline: float) -> Any:
+        """What the agent says, by then."""
+        agent = self._ask(max(min(deadline - time.monotonic(), 20.0), 0.0))
+        return agent.ask(*question, seconds=max(deadline - time.monotonic(), 0.0))
+
     def socket(
         self, family: int = socket.AF_INET, kind: int = socket.SOCK_DGRAM, proto: int = 0, *, vrf: str = "default"
     ) -> Socket:
@@ -177,9 +183,7 @@ class GuestNode(LiveNode):
 
     def read(self, path: str, *, vrf: str = "default", timeout: float = 60.0) -> str:
         """A file of the microVM; see `LiveNode.read`."""
-        end = time.monotonic() + timeout
-        agent = self._ask(min(timeout, 20.0))
-        data: bytes = agent.ask("read", path, seconds=max(end - time.monotonic(), 0.0))
+        data: bytes = self._answer("read", path, deadline=time.monotonic() + timeout)
         return data.decode()
 
     def read_all(self, paths: Iterable[str], *, vrf: str = "default") -> dict[str, str]:
@@ -195,10 +199,11 @@ class GuestNode(LiveNode):
         self, command: Sequence[str], *, terminal: bool = False, vrf: str = "default", timeout: float = 30.0
     ) -> list[str]:
         """The command line that runs `command` in the microVM; see `LiveNode.argv`."""
+        deadline = time.monotonic() + timeout
         with self._way:  # whoever comes second joins the connection of the first
-            self._share_connection(time.monotonic() + timeout)
+            self._share_connection(deadline)
         how = ["-t"] if terminal else ["-T"]
-        far = CALL.format(calls=self._ask().ask("calls"), command=shlex.join(command))
+        far = CALL.format(calls=self._answer("calls", deadline=deadline), command=shlex.join(command))
         return [*super().argv([*SSH, "-o", "ControlMaster=no", *how, GUEST, "--", far])]
 
     def outlive(self) -> None:

@@ -60,7 +60,9 @@ class Tool:
                     self._node.run("kill", "-KILL", self._first.decode().strip(), check=False, timeout=KILL)
         finally:
             process.kill()
-            process.communicate()
+            assert process.stdout is not None  # noqa: S101  it was asked for
+            process.stdout.close()  # whoever else has it may be on the way into a host that hangs
+            process.wait()
 
     def _began(self, end: float) -> bool:
         """Whether the program has said its number in the host, which it does first of all; False if time was over."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from ipaddress import IPv4Address
 
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
@@ -20,14 +21,16 @@ from closet.observe import netlink
 from closet.observe.kernel import sent_bytes
 from closet.observe.vty import ask_json
 from closet.plan import DEFAULT_VRF, Node, Port, Role
+from closet.traffic.wire import Place, Wire
 
-ETH_P_ALL = 0x0003
 NUD_PERMANENT = 0x80
 BROADCASTS = 100
 """Frames to count the copies of."""
 LINK_MBIT = 20
 """Mb/s that every link of a storm's fabric carries: little enough that links are scarce, and not processors."""
 STORM_FRAME = 1000
+PACE = 0.002
+"""Seconds between two bursts of a storm."""
 PING = ["ping", "-q", "-n", "-i", "0.02", "-c", "150", "-W", "1", "-s", "400", "-Q", str(frames.TOS)]
 STILL = 1.0
 """Seconds without a change after which tables count as settled."""
@@ -61,9 +64,9 @@ def _grow(lab: Lab, per_host: int) -> Growth:
     hosts = design.hosts(lab.fabric, design.TENANTS[0])
     before = {h.name: _received(lab, h)[0] for h in hosts}
     for host in hosts:
-        with _wire(lab, host) as s:
-            for i in range(per_host):
-                s.send(frames.announcement(frames.endpoint_mac(host.number, i)))
+        with Wire(lab.fabric, lab.nodes, ()) as wire:
+            said = (frames.announcement(frames.endpoint_mac(host.number, i)) for i in range(per_host))
+            wire.put(_place(host, host.ports[0]), said)
     seen: list[tuple[float, dict[str, int]]] = [(time.monotonic(), {})]
 
     def settled() -> bool:
@@ -103,37 +106,26 @@ def _macs(lab: Lab, switch: str) -> Iterator[tuple[str, int, str]]:
 def _copies(lab: Lab) -> Copies:
     """Send marked broadcasts, and count them on every link between switches and at every other host."""
     sender, *_ = design.hosts(lab.fabric, design.TENANTS[0])
-    entry = _leaf_port(lab, sender)
-    with ExitStack() as stack:
-        control = stack.enter_context(_tap(lab, *entry))
-        between = [stack.enter_context(_tap(lab, n, p)) for n, p in _between_switches(lab)]
-        others = [stack.enter_context(_tap(lab, h, h.ports[0])) for h in lab.fabric.hosts if h is not sender]
-        with _wire(lab, sender) as s:
-            for i in range(BROADCASTS):
-                s.send(frames.broadcast(_mac(sender), 1024 + i, 200))
-        counts = [0] * (1 + len(between) + len(others))
+    entry = _place(*_leaf_port(lab, sender))
+    between = {_place(*port) for port in _between_switches(lab)}
+    others = {_place(h, h.ports[0]) for h in lab.fabric.hosts if h is not sender}
+    counts: Counter[Place] = Counter()
+    with Wire(lab.fabric, lab.nodes, (entry, *between, *others), leaving=True) as wire:
+        sent = (frames.broadcast(_mac(sender), 1024 + i, 200) for i in range(BROADCASTS))
+        wire.put(_place(sender, sender.ports[0]), sent)
 
         def still() -> bool:
-            before = list(counts)
-            for i, tap in enumerate((control, *between, *others)):
-                counts[i] += _marked(tap, outgoing=0 < i <= len(between))
-            return counts == before and counts[0] >= BROADCASTS
+            before = counts.copy()
+            counts.clear()
+            marked = (f for f in wire.all() if frames.MARK in f.data)
+            counts.update(f.place for f in marked if f.leaving is (f.place in between))
+            return counts == before and counts[entry] >= BROADCASTS
 
         try:
             Retrying(stop=stop_after_delay(10), wait=wait_fixed(0.5), retry=retry_if_result(lambda r: not r))(still)
         except RetryError:
-            raise ProbeError(f"{sender.name}: {BROADCASTS} broadcasts sent, its leaf saw {counts[0]}") from None
-    return Copies(counts[0], sum(counts[1 : 1 + len(between)]), sum(counts[1 + len(between) :]))
-
-
-def _marked(tap: socket.socket, *, outgoing: bool) -> int:
-    """Marked frames that wait in a tap: those that go out, or those that come in."""
-    found = 0
-    with suppress(BlockingIOError):
-        while True:
-            data, (_, _, kind, *_) = tap.recvfrom(1 << 14)
-            found += frames.MARK in data and (kind == socket.PACKET_OUTGOING) is outgoing
-    return found
+            raise ProbeError(f"{sender.name}: {BROADCASTS} broadcasts sent, its leaf saw {counts[entry]}") from None
+    return Copies(counts[entry], sum(counts[p] for p in between), sum(counts[p] for p in others))
 
 
 def _load(lab: Lab, address: Callable[[Node], IPv4Address], *, storm: bool) -> Load:
@@ -148,29 +140,26 @@ def _load(lab: Lab, address: Callable[[Node], IPv4Address], *, storm: bool) -> L
             stack.callback(p.communicate)
             stack.callback(p.kill)
         if storm:
-            _storm(lab, first[0], lambda: all(p.poll() is not None for p in pings))
+            _storm(lab, first[0], pings)
         said = [p.communicate(timeout=30)[0].decode() for p in pings]
     mbit = 8e-6 / (time.monotonic() - began)
     offered, fabric, unasked = ((now - then) * mbit for now, then in zip(_bytes(lab, first), before, strict=True))
     return Load(offered, fabric, unasked, parse_pings(*said[: len(same)]), parse_pings(*said[len(same) :]))
 
 
-def _storm(lab: Lab, host: Node, over: Callable[[], bool]) -> None:
-    """Broadcast at the speed of the link until it is over: what a loop behind the host would send."""
+def _storm(lab: Lab, host: Node, pings: list[subprocess.Popen[bytes]]) -> None:
+    """Broadcast at the speed of the link until all pings have ended: what a loop behind the host would send."""
     a_second = LINK_MBIT * 1e6 / 8 / STORM_FRAME
     began, sent = time.monotonic(), 0
-    with _wire(lab, host) as s:
-        while not over():
+    with lab[host.name].socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as s:
+        s.bind((host.ports[0].name, 0))
+        while running := [p for p in pings if p.poll() is None]:
             while sent < (time.monotonic() - began) * a_second:
                 with suppress(OSError):  # no room in the queue: the link is full
                     s.send(frames.broadcast(_mac(host), 1024 + sent % 60000, STORM_FRAME))
                 sent += 1
-            _pause(0.002)
-
-
-def _pause(seconds: float) -> None:
-    """Let a little time pass: this is how fast a storm blows."""
-    time.sleep(seconds)
+            with suppress(subprocess.TimeoutExpired):
+                running[0].wait(PACE)
 
 
 def _slow_down(lab: Lab) -> None:
@@ -178,9 +167,8 @@ def _slow_down(lab: Lab) -> None:
     rate = f"root tbf rate {LINK_MBIT}mbit burst 16kb limit {LINK_MBIT * 5000}"
     for node in lab.fabric:
         for port in node.ports:
-            vrf = DEFAULT_VRF if node.is_host or not lab[node.name].has_namespace(port.vrf) else port.vrf
-            where = [] if vrf == DEFAULT_VRF else ["ip", "netns", "exec", vrf]
-            lab[node.name].run(*where, "tc", "qdisc", "add", "dev", port.name, *rate.split())
+            vrf = DEFAULT_VRF if node.is_host else port.vrf
+            lab[node.name].run("tc", "qdisc", "add", "dev", port.name, *rate.split(), vrf=vrf)
 
 
 def _between_switches(lab: Lab) -> list[tuple[Node, Port]]:
@@ -216,19 +204,5 @@ def _mac(host: Node) -> bytes:
     return bytes.fromhex(host.ports[0].mac.replace(":", ""))
 
 
-@contextmanager
-def _wire(lab: Lab, host: Node) -> Iterator[socket.socket]:
-    """A socket that sends frames out of a host's NIC."""
-    with lab[host.name].socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as s:
-        s.bind((host.ports[0].name, 0))
-        yield s
-
-
-@contextmanager
-def _tap(lab: Lab, node: Node, port: Port) -> Iterator[socket.socket]:
-    """A socket that sees every frame of a port."""
-    vrf = DEFAULT_VRF if node.is_host else port.vrf
-    with lab[node.name].socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0, vrf=vrf) as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-        s.bind((port.name, ETH_P_ALL))
-        yield s
+def _place(node: Node, port: Port) -> Place:
+    return Place(node.name, port.name)

@@ -105,8 +105,8 @@ def walk(old, new, name):
 
 
 @st.composite
-def tenancies(draw):
-    """Any two or three tenants of a small fabric, and their peerings."""
+def tenancies(draw, links):
+    """Any two or three tenants of a small fabric with links like these, and their peerings."""
     hosts = [f"h{i}-{n}" for i in (1, 2, 3) for n in (1, 2, 3)]
     owner = draw(st.fixed_dictionaries({h: st.sampled_from(["", "red", "blue", "gold"]) for h in hosts}))
     lines = []
@@ -119,20 +119,26 @@ def tenancies(draw):
     peerings = [
         f"  - {{between: [{a}, {b}]}}" for i, a in enumerate(there) for b in there[i + 1 :] if draw(st.booleans())
     ]
-    text = "name: any\nspines: 2\nleaves: 3\nhosts: {per_leaf: 3}\n"
+    text = f"name: any\nspines: 2\nleaves: 3\nhosts: {{per_leaf: 3}}\nlinks: {links}\n"
     text += "tenants:\n" + "\n".join(lines) + "\n" if lines else ""
     return plan(loads(text + ("peerings:\n" + "\n".join(peerings) + "\n" if peerings else "")))
 
 
-@given(old=tenancies(), new=tenancies())
-def test_frr_ends_with_the_new_configuration(old, new):
+LINKS = st.sampled_from(["{addressing: unnumbered}", "{addressing: numbered}"])
+CHANGES = LINKS.flatmap(lambda links: st.tuples(tenancies(links), tenancies(links)))
+
+
+@given(change=CHANGES)
+def test_frr_ends_with_the_new_configuration(change):
+    old, new = change
     for name in new.nodes:
         assert walk(old, new, name) == set(config_paths(render_node(new, new[name])["frr.conf"])), name
 
 
-@given(old=tenancies(), new=tenancies(), at=st.integers(0, 4))
-def test_the_way_back_is_found_from_anywhere(old, new, at):
+@given(change=CHANGES, at=st.integers(0, 4))
+def test_the_way_back_is_found_from_anywhere(change, at):
     """FRR has taken some of the parts of a step when the rest fails; back it goes to what it ran before."""
+    old, new = change
     for name, step in steps(old, new).items():
         frr = Frr(config_paths(step.before["frr.conf"]))
         frr.known = {p for f in (step.before, step.after) for p in config_paths(f["frr.conf"]) if p[-1][:3] == "no "}
@@ -144,7 +150,7 @@ def test_the_way_back_is_found_from_anywhere(old, new, at):
         assert set(frr.paths) == set(config_paths(step.before["frr.conf"])), name
 
 
-@given(fabric=tenancies())
+@given(fabric=LINKS.flatmap(tenancies))
 def test_the_same_plan_has_no_step(fabric):
     assert steps(fabric, fabric) == {}
 

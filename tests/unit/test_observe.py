@@ -253,3 +253,17 @@ def test_every_vtep_counts_though_fib_is_set_on_the_first_alone():
     ]
     answer = {"10.64.0.4/32": [{"selected": True, "installed": True, "nexthops": hops}]}
     assert frr.parse_rib(answer, bridge="br7") == {IPv4Network("10.64.0.4/32"): {"10.255.0.5", "10.255.0.6"}}
+
+
+def test_of_an_interface_its_vrf_is_said_where_frr_does_not():
+    """FRR names the VRF of an interface where that is a namespace, and not where it is a device."""
+    vrfs = {"eth2": "red", "eth3": "default"}
+    said = {
+        "interface eth2": "interface eth2 vrf red",
+        "interface eth2 / ip address 10.254.0.4/31": "interface eth2 vrf red / ip address 10.254.0.4/31",
+        "interface eth2 vrf blue": "interface eth2 vrf blue",
+        "interface eth3": "interface eth3",
+        "interface lo / ip address 10.255.0.2/32": "interface lo / ip address 10.255.0.2/32",
+        "hostname eth2": "hostname eth2",
+    }
+    assert {line: frr._in_vrf(line, vrfs) for line in said} == said

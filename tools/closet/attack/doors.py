@@ -89,7 +89,8 @@ def _echo_local(a: Attacker) -> Twin:
 
 
 @packets(
-    "no IPv4 address of a switch answers a host of a tenant at all, nor one of the underlay but to a ping",
+    "no IPv4 address of a switch answers a host of a tenant at all, nor one of the underlay but to a ping, as does the "
+    "other end of any host's own numbered link",
     protection="VRFs have no way to the underlay; control-plane filter",
 )
 def addresses(fabric: Fabric) -> Iterator[Shot]:
@@ -98,11 +99,14 @@ def addresses(fabric: Fabric) -> Iterator[Shot]:
     from scapy.packet import Raw
 
     for a in attackers(fabric):
-        for name, address in _addresses(a):
-            twin = None if a.in_tenant else _echo(a, address)
-            told = said(address, a.address)
+        for name, address, near in _addresses(a):
+            pings = near or not a.in_tenant
+            # The near one also says what it has no way to, to whoever asks the others.
+            source, its_other = (a.host.loopback, a.address) if near else (a.address, a.host.loopback)
+            twin = _echo(a, its_other, address) if pings else None
+            told = said(address, source)
             for ttl in (255, 64):
-                ip = IP(src=str(a.address), dst=str(address), ttl=ttl)
+                ip = IP(src=str(source), dst=str(address), ttl=ttl)
                 for kind, number, words in _kinds():
                     mark = token("loopback", a, address, ttl, kind, number)
                     packet = ip.copy() / _payload(kind, number, mark)[0]
@@ -110,16 +114,16 @@ def addresses(fabric: Fabric) -> Iterator[Shot]:
                         packet.proto = number
                     what = f"{a}: {words} TTL {ttl} to {name} {address}"
                     yield Shot(what, a.place, (a.frame(packet),), (told,), a.home, twin)
-                if a.in_tenant:
+                if not pings:
                     mark = token("loopback", a, address, ttl, "echo")
                     frame = a.frame(ip.copy() / ICMP() / Raw(mark * 4))
                     yield Shot(f"{a}: ping TTL {ttl} to {name} {address}", a.place, (frame,), (told,), a.home)
 
 
-def _addresses(a: Attacker) -> list[tuple[str, IPv4Address]]:
-    """Whose, and which: loopbacks and, of a numbered link, the other end's."""
-    near = [(a.leaf.name, a.door.address.ip)] if a.door.address is not None else []
-    return near + [(n.name, n.loopback) for n in switches(a)]
+def _addresses(a: Attacker) -> list[tuple[str, IPv4Address, bool]]:
+    """Whose, which, and whether it is near: loopbacks and, of a numbered link, the other end's."""
+    near = [(a.leaf.name, a.door.address.ip, True)] if a.door.address is not None else []
+    return near + [(n.name, n.loopback, not a.in_tenant) for n in switches(a)]
 
 
 def switches(a: Attacker) -> list[Node]:
@@ -136,14 +140,14 @@ def said(switch: IPv4Address, host: IPv4Address) -> bytes:
     return switch.packed + host.packed
 
 
-def _echo(a: Attacker, address: IPv4Address) -> Twin:
+def _echo(a: Attacker, source: IPv4Address, address: IPv4Address) -> Twin:
     """A ping from the host's other address, so that its answer is not taken for an answer to anything else.
 
-    That is the same on all its NICs: the answer comes by the cable that is nearest to the switch, or any.
+    From its VIP, which is the same on all its NICs, the answer comes by the cable nearest to the switch, or any.
     """
     from scapy.layers.inet import ICMP, IP
     from scapy.packet import Raw
 
     mark = token("loopback", a, address, "twin")
-    echo = IP(src=str(a.host.loopback), dst=str(address)) / ICMP() / Raw(mark * 4)
+    echo = IP(src=str(source), dst=str(address)) / ICMP() / Raw(mark * 4)
     return Twin(a.place, (a.frame(echo),), mark, a.home)

@@ -41,7 +41,7 @@ STATIC = re.compile(r"ip route \S+ \S+ (\S+) onlink")
 GROUP = re.compile(r"neighbor (\S+) peer-group$")
 DEFINITIONS = ("ip prefix-list ", "route-map ", "bgp as-path access-list ")
 """What others refer to by name; it comes before them, and goes after them."""
-WHOLE = ("router bgp ", "route-map ", "vrf ")
+WHOLE = ("router bgp ", "route-map ", "vrf ", "interface ")
 """Blocks that go as a whole; of others, line by line."""
 LISTS = ("ip prefix-list ", "bgp as-path access-list ")
 
@@ -53,7 +53,7 @@ class Delta:
     Attributes:
         leave: neighbours, L3VNIs and static routes that go.
         drop: BGP instances of VRFs that go, which bgpd gives up only when their L3VNI is gone.
-        forget: VRFs, whose devices must be gone.
+        forget: VRFs, whose devices must be gone, and before each the ports it had.
         arrive: all the rest, when the devices of what comes are there.
         statics: (VRF, port) of static routes among that.
     """
@@ -85,10 +85,13 @@ def delta(have: Sequence[Path], want: Sequence[Path], reborn: Collection[str] = 
     peers = [p for p in instances if PEER.fullmatch(p[-1])]
     found.leave = [*_say((*p[:-1], _no_peer(p[-1])) for p in peers), *_say((*p[:-1], _no(p[-1])) for p in vrfs)]
     found.drop = [_no(h) for h in dead if h.startswith("router bgp ")]
-    found.forget = [_no(h) for h in dead if h.startswith("vrf ")]
+    forgotten = {_vrf(h) for h in dead if h.startswith("vrf ")}
+    ports = [h for h in dead if h.startswith("interface ")]
+    found.forget = [_no(h) for h in ports if _vrf(h) in forgotten] + [_no(h) for h in dead if h.startswith("vrf ")]
     parents = _parents(new)
     rest = [p for p in gone if p[0] not in dead and p not in vrfs and len(p) > 1]
     lines = [
+        *(_no(h) for h in ports if _vrf(h) not in forgotten),  # they are in another VRF by now
         *_say(_removed_entries(gone, want)),
         *_say(p for p in new if p[0].startswith(DEFINITIONS) and p not in parents),
         *_say(_removed(rest, new)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import IPv4Network
 from typing import Any
@@ -30,7 +31,21 @@ def running_config(node: LiveNode, fabric: Fabric) -> frozenset[str]:
     lines: set[str] = set()
     for daemon in daemons(node, fabric):
         lines |= config_lines(ask(node, daemon, "show running-config")[0])
-    return frozenset(lines)
+    its = fabric[node.name]
+    vrfs = {p.name: p.vrf for p in its.ports if not its.is_host and not node.has_namespace(p.vrf)}
+    return frozenset(_in_vrf(line, vrfs) for line in lines)
+
+
+def _in_vrf(line: str, vrfs: Mapping[str, str]) -> str:
+    """A line with the VRF of the interface it is about: FRR leaves it out where VRFs are devices (lib/if.c).
+
+    Args:
+        vrfs: port → VRF, of those that are devices.
+    """
+    heading, slash, rest = line.partition(" / ")
+    words = heading.split()
+    vrf = vrfs.get(words[1], DEFAULT_VRF) if len(words) == 2 and words[0] == "interface" else DEFAULT_VRF
+    return line if vrf == DEFAULT_VRF else f"{heading} vrf {vrf}{slash}{rest}"
 
 
 def config_lines(text: str) -> frozenset[str]:

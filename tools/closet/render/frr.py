@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
-from closet.plan import Fabric, Node, Port, Tenant
+from closet.plan import DEFAULT_VRF, Fabric, Node, Port, Tenant
 from closet.render.environment import TEMPLATES
 from closet.render.policy import DIRECT, REMOTE, Policy, policy
 
@@ -62,12 +62,17 @@ def _vrf(fabric: Fabric, node: Node, tenant: Tenant) -> Vrf:
 
 
 def _interfaces(node: Node) -> list[tuple[str, list[str]]]:
-    """Each interface that has an IPv4 address, and its addresses."""
-    ports = [(p.name, [str(p.address)] if p.address else [], p.rail) for p in node.ports]
+    """Each interface that has an IPv4 address, as `interface` takes its name, and its addresses."""
+    ports = [(_in_vrf(node, p), [str(p.address)] if p.address else [], p.rail) for p in node.ports]
     found = [(name, [f"{rail}/32", *address] if rail else address) for name, address, rail in ports]
     lo = ("lo", [f"{node.loopback}/32"])
     before = [f for f in found if f[1] and f[0] < "lo"]
     return [*before, lo, *(f for f in found if f[1] and f[0] >= "lo")]
+
+
+def _in_vrf(node: Node, port: Port) -> str:
+    """Of a switch: a host's own ports are in its default VRF, whatever tenant it is in."""
+    return port.name if node.is_host or port.vrf == DEFAULT_VRF else f"{port.name} vrf {port.vrf}"
 
 
 def _neighbour(fabric: Fabric, port: Port) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,14 @@ from closet.traffic.marking import marking
 from closet.traffic.offload import offloads
 
 FABRIC = plan(Intent(name="m", spines=1, leaves=2, hosts={"per_leaf": 1}))  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def hearing() -> Iterator[None]:
+    """Hear SIGINT: the tests may be a job in the background, which is deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Nodes:

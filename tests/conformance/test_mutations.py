@@ -102,8 +102,8 @@ def test_a_route_nobody_planned_is_a_finding(lab: Lab, findings: Findings) -> No
     route = f"{other.loopback}/32"
     lab[leaf.name].run("ip", "route", "add", "blackhole", route, "metric", "1")
     try:
-        found = [(f.device, f.subject, f.observed.rpartition("blackhole")[1:]) for f in findings("fib")]
-        assert found == [(leaf.name, f"FIB {route}", ("blackhole", " (by hand)"))]
+        found = [(f.device, f.subject, "blackhole (by hand)" in f.observed) for f in findings("fib")]
+        assert found == [(leaf.name, f"FIB {route}", True)]
         assert findings("rib") == []
     finally:
         lab[leaf.name].run("ip", "route", "del", "blackhole", route, "metric", "1")

@@ -213,7 +213,7 @@ def test_what_does_not_fit_is_refused(lab: Lab, pairs: list[Pair]) -> None:
     a, b = (end.endpoint.host for end in pairs[0])
     for words, why in (
         (["--with", "endpoint"], f"on {a} the kernel speaks RDMA"),
-        (["--size", "9M"], "up to 8388608 bytes"),
+        (["--size", "9M"], "1 to 8388608 bytes"),
         (["--messages", "4"], "5 or more"),
         (["--rate", "10"], "DCQCN is the userspace endpoint's"),
     ):

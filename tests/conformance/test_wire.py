@@ -91,7 +91,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "marks without congestion": ("ip ecn set ce", "DSCP and ECN"),
     "loses packets": (f"{MIDDLE} drop", "no packet lost"),
     "gives a new TTL": ("ip ttl set 64", "TTL"),
-    "writes into packets": (f"{MIDDLE} @th,208,8 set 0x2a", "bytes"),
+    "writes into packets": (f"{MIDDLE} @th,208,32 set 0x2a2b2c2d", "bytes"),  # four: one may be there already
 }
 
 
